@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# llava_library(<folder> SOURCES ... HEADERS ... PUBLIC ... PRIVATE ...)
+#   One static library per folder of src/llava: target llava_<folder>, alias llava::<folder>.
+#   PUBLIC and PRIVATE name the libraries it links; the layer check (scripts/check_layers.py)
+#   holds the includes to the table in docs/architecture.md.
+function(llava_library folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;PUBLIC;PRIVATE" ${ARGN})
+  string(REPLACE "/" "_" name "${folder}")
+  add_library(llava_${name} STATIC ${ARG_SOURCES})
+  add_library(llava::${name} ALIAS llava_${name})
+  set_target_properties(llava_${name} PROPERTIES EXPORT_NAME ${name})
+  if(ARG_HEADERS)
+    target_sources(llava_${name} PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/src" FILES ${ARG_HEADERS})
+    set_target_properties(llava_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+  endif()
+  target_link_libraries(llava_${name} PUBLIC llava::options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+  target_compile_options(llava_${name} PRIVATE ${llava_private_options} ${llava_warnings})
+  set_property(GLOBAL APPEND PROPERTY LLAVA_LIBRARIES llava_${name})
+endfunction()
+
+# llava_test(<folder> SOURCES ... LIBRARIES ... [LABEL unit])
+#   One test program per folder; every case is its own CTest entry with the given label.
+function(llava_test folder)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LIBRARIES;DEFINITIONS" ${ARGN})
+  string(REPLACE "/" "_" name "${folder}")
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name}_test ${ARG_SOURCES})
+  target_link_libraries(${name}_test PRIVATE llava::options ${ARG_LIBRARIES} GTest::gmock GTest::gtest GTest::gtest_main)
+  target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_compile_definitions(${name}_test PRIVATE
+    LLAVA_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" LLAVA_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ${ARG_DEFINITIONS})
+  target_compile_options(${name}_test PRIVATE ${llava_private_options} ${llava_warnings})
+  gtest_discover_tests(${name}_test TEST_PREFIX "${ARG_LABEL}.${name}." DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/core/random.h"
+
+#include <bit>
+
+#include "llava/core/check.h"
+
+namespace llava {
+
+Generator::Generator(uint64_t seed) : state_{} {
+  for (uint64_t& word : state_) {
+    seed += 0x9E3779B97F4A7C15u;
+    uint64_t z = seed;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    word = z ^ (z >> 31);
+  }
+}
+
+uint64_t Generator::operator()() {
+  const uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
+  const uint64_t shifted = state_[1] << 17;
+  state_[2] ^= state_[0];
+  state_[3] ^= state_[1];
+  state_[1] ^= state_[2];
+  state_[0] ^= state_[3];
+  state_[2] ^= shifted;
+  state_[3] = std::rotl(state_[3], 45);
+  return result;
+}
+
+double Generator::uniform() { return static_cast<double>((*this)() >> 11) * 0x1.0p-53; }
+
+uint64_t Generator::below(uint64_t bound) {
+  LLAVA_CHECK(bound > 0);
+  // Rejects the incomplete last interval, so that every value is equally likely.
+  const uint64_t threshold = (0 - bound) % bound;
+  for (;;) {
+    const uint64_t value = (*this)();
+    if (value >= threshold) return value % bound;
+  }
+}
+
+}  // namespace llava
