@@ -41,3 +41,8 @@ elseif(LLAVA_SANITIZE STREQUAL "thread")
 elseif(LLAVA_SANITIZE)
   message(FATAL_ERROR "LLAVA_SANITIZE is '${LLAVA_SANITIZE}', expected 'address', 'thread' or empty")
 endif()
+
+# Coverage feedback in the libraries; the fuzz programs add the driver themselves.
+if(LLAVA_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
