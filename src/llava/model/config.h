@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The shape of a LLaVA: decoder, vision tower, projector and how they are joined. The structs mirror
-// the published config.json; checkpoint/config_json.h reads it.
+// The shape of a LLaVA: decoder, vision tower, projector and how they are joined. The structs
+// mirror the published config.json; checkpoint/config_json.h reads it.
 #pragma once
 
 #include <cstdint>
