@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The subcommands of the program: one function each, in cmd_<name>.cc.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace llava::app {
+
+using Arguments = std::vector<std::string>;
+
+/// One subcommand. `run` returns the exit status; errors are thrown and reported by main.
+struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(const Arguments& arguments);
+};
+
+int run_command(const Arguments& arguments);
+int chat_command(const Arguments& arguments);
+int parity_command(const Arguments& arguments);
+int inspect_command(const Arguments& arguments);
+int tokenize_command(const Arguments& arguments);
+int image_command(const Arguments& arguments);
+int info_command(const Arguments& arguments);
+
+/// All subcommands, in the order of the help.
+std::span<const Command> commands();
+
+}  // namespace llava::app

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <type_traits>
+
+namespace llava::app {
+namespace {
+
+// "--max_new_tokens=5" -> "--max-new-tokens=5"; a unique prefix becomes the whole name.
+std::string canonical_flag(const std::string& argument, const std::vector<Field>& fields) {
+  if (argument.size() < 3 || !argument.starts_with("--")) return argument;
+  const std::size_t equals = argument.find('=');
+  std::string name = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
+  std::replace(name.begin(), name.end(), '_', '-');
+  const std::string value = equals == std::string::npos ? "" : argument.substr(equals);
+  std::vector<std::string> known{"help"};
+  for (const Field& field : fields) {
+    if (!field.is_positional) known.push_back(field.name);
+  }
+  if (std::find(known.begin(), known.end(), name) != known.end()) return "--" + name + value;
+  std::vector<std::string> matches;
+  for (const std::string& candidate : known) {
+    if (candidate.starts_with(name)) matches.push_back(candidate);
+  }
+  if (matches.size() == 1) return "--" + matches.front() + value;
+  if (matches.size() > 1) {
+    fail(ErrorCode::kInvalidArgument, "flag --{} is ambiguous: it could be --{} or --{}", name,
+         matches[0], matches[1]);
+  }
+  const auto nearest = nearest_name(name, known);
+  fail(ErrorCode::kInvalidArgument, "unknown flag --{}{}; --help lists the flags", name,
+       nearest ? ", did you mean --" + *nearest + "?" : "");
+}
+
+std::string help_with_default(const Field& field) {
+  return std::visit(
+      [&](auto* target) -> std::string {
+        using T = std::remove_pointer_t<decltype(target)>;
+        if constexpr (std::is_same_v<T, std::string>) {
+          return target->empty() ? field.help : field.help + " [" + *target + "]";
+        } else if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+          return fmt::format("{} [{}]", field.help, *target);
+        } else {
+          return field.help;
+        }
+      },
+      field.target);
+}
+
+void bind(CLI::App& parser, const Field& field) {
+  const std::string flag = field.is_positional ? field.name : "--" + field.name;
+  const std::string help = help_with_default(field);
+  CLI::Option* option = std::visit(
+      [&](auto* target) -> CLI::Option* {
+        using T = std::remove_pointer_t<decltype(target)>;
+        if constexpr (std::is_same_v<T, bool>) {
+          return parser.add_flag(flag, *target, help);
+        } else {
+          return parser.add_option(flag, *target, help);
+        }
+      },
+      field.target);
+  option->type_name("");
+  if (field.is_required) option->required();
+  if (std::holds_alternative<std::vector<std::string>*>(field.target) && !field.is_positional) {
+    option->take_all()->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
+}
+
+}  // namespace
+
+bool parse_arguments(const CommandHelp& help, const std::vector<Field>& fields,
+                     const std::vector<std::string>& arguments) {
+  CLI::App parser(help.summary + (help.details.empty() ? "" : "\n\n" + help.details),
+                  "llava " + help.name);
+  if (!help.examples.empty()) parser.footer("Examples:\n" + help.examples);
+  parser.set_help_flag("--help", "print this help and exit");
+  for (const Field& field : fields) bind(parser, field);
+  std::vector<std::string> reversed;
+  bool are_flags_over = false;
+  for (const std::string& argument : arguments) {
+    are_flags_over = are_flags_over || argument == "--";
+    reversed.push_back(argument == "-h" ? "--help"
+                       : are_flags_over ? argument
+                                        : canonical_flag(argument, fields));
+  }
+  std::reverse(reversed.begin(), reversed.end());
+  try {
+    parser.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(parser.help().c_str(), stdout);
+    return false;
+  } catch (const CLI::ParseError& e) {
+    fail(ErrorCode::kInvalidArgument, "llava {}: {}; --help lists the flags", help.name, e.what());
+  }
+  for (const Field& field : fields) field.check();
+  return true;
+}
+
+}  // namespace llava::app

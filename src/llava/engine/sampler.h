@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From logits to the next token: repetition penalty, temperature, top-k, top-p and the draw, in the
+// published order. All on float32 host values.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "llava/core/random.h"
+
+namespace llava::engine {
+
+/// How the next token is chosen. temperature 0 means greedy: the most likely token, the lowest id
+/// on a tie.
+struct SamplingParams {
+  float temperature = 0.0f;
+  int32_t top_k = 50;  ///< 0: all
+  float top_p = 1.0f;
+  float repetition_penalty = 1.0f;
+
+  bool is_greedy() const { return temperature <= 0.0f; }
+};
+
+/// Divides positive and multiplies negative logits of the given ids by the penalty
+/// (arXiv:1909.05858, as published). Ids outside the vocabulary are ignored.
+void apply_repetition_penalty(std::span<float> logits, std::span<const int32_t> ids, float penalty);
+
+/// Keeps what temperature, top-k and top-p leave; the rest becomes minus infinity.
+void filter_logits(std::span<float> logits, const SamplingParams& params);
+
+/// Index of the largest value, the first on a tie. Throws: Error(kInternal) for an empty span.
+int32_t argmax(std::span<const float> logits);
+
+/// log(softmax(logits)), computed in float64.
+std::vector<float> log_softmax(std::span<const float> logits);
+
+/// One draw from softmax(logits).
+///
+/// Throws: Error(kInternal) when no value is finite.
+int32_t draw(std::span<const float> logits, Generator& generator);
+
+/// Draws `count` distinct ids from softmax(logits), in the order drawn.
+std::vector<int32_t> draw_without_replacement(std::span<const float> logits, int32_t count,
+                                              Generator& generator);
+
+}  // namespace llava::engine
