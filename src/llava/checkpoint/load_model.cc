@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/checkpoint/load_model.h"
+
+#include <algorithm>
+#include <set>
+
+#include "llava/checkpoint/key_names.h"
+#include "llava/checkpoint/merge_adapter.h"
+#include "llava/core/error.h"
+#include "llava/core/log.h"
+#include "llava/model/parameter.h"
+#include "llava/tensor/ops.h"
+
+namespace llava::checkpoint {
+namespace {
+
+constexpr std::size_t kMaxListed = 5;
+
+bool is_vision_name(std::string_view name) { return name.starts_with(kVisionTowerPrefix); }
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxListed); ++i) {
+    text += (i == 0 ? "" : ", ") + names[i];
+  }
+  if (names.size() > kMaxListed) text += fmt::format(" and {} more", names.size() - kMaxListed);
+  return text;
+}
+
+// One parameter and the source it will come from.
+struct Assignment {
+  std::string name;
+  model::Parameter* parameter;
+  std::shared_ptr<const TensorSource> source;
+};
+
+class ModelLoader {
+ public:
+  ModelLoader(Context& ctx, model::LlavaModel& model, const ModelWeights& weights,
+              const LoadModelOptions& options)
+      : ctx_(ctx), model_(model), weights_(weights), options_(options) {}
+
+  void run() {
+    assign();
+    check_adapters();
+    warn_unexpected();
+    uint64_t done = 0, total = 0;
+    for (const Assignment& entry : assignments_) total += stored_bytes(entry);
+    for (Assignment& entry : assignments_) {
+      entry.parameter->value = load(entry);
+      done += stored_bytes(entry);
+      if (options_.on_progress) options_.on_progress(done, total);
+    }
+    if (!options_.merges_adapters) attach_adapters();
+  }
+
+ private:
+  void assign() {
+    std::vector<std::string> missing;
+    model::visit(model_, {.on_parameter =
+                              [&](const std::string& name, model::Parameter& p) {
+                                known_.insert(name);
+                                for (const auto& source : weights_.sources) {
+                                  const auto it = source->tensors().find(name);
+                                  if (it == source->tensors().end()) continue;
+                                  check_shape(it->second, p.shape);
+                                  assignments_.push_back({name, &p, source});
+                                  return;
+                                }
+                                if (!p.is_optional) missing.push_back(name);
+                              },
+                          .on_linear = {}});
+    if (missing.empty()) return;
+    fail(ErrorCode::kBadFormat,
+         "{} of {} tensors are missing from the checkpoint: {}: the files are incomplete, or of "
+         "another architecture than config.json says",
+         missing.size(), known_.size(), list_of(missing));
+  }
+
+  static void check_shape(const TensorInfo& info, const Shape& expected) {
+    if (info.shape != expected) {
+      fail(ErrorCode::kBadFormat,
+           "{}: tensor '{}' has shape {}, expected {}: config.json and weights are not of the same "
+           "model{}",
+           info.file, info.name, to_text(info.shape), to_text(expected),
+           info.name.find("mm_projector") != std::string::npos
+               ? ", or the base model is not the one the projector was trained for"
+               : "");
+    }
+    if (!is_compute_dtype(info.dtype) && info.dtype != DType::kFloat64) {
+      fail(ErrorCode::kUnsupported, "{}: tensor '{}' is of type {}, expected a float type",
+           info.file, info.name, info.stored_as);
+    }
+  }
+
+  void check_adapters() {
+    std::set<std::string> unused;
+    for (const auto& [name, adapter] : weights_.adapters) unused.insert(name);
+    model::visit(model_, {.on_parameter = {},
+                          .on_linear = [&](const std::string& name, model::Linear& linear) {
+                            const auto it = weights_.adapters.find(name);
+                            if (it == weights_.adapters.end()) return;
+                            unused.erase(name);
+                            check_adapter(name, it->second, linear);
+                          }});
+    if (unused.empty()) return;
+    fail(ErrorCode::kBadFormat,
+         "the adapter has weights for layers that the model does not have: {}: it was trained for "
+         "another base model",
+         list_of({unused.begin(), unused.end()}));
+  }
+
+  static void check_adapter(const std::string& name, const model::LoraAdapter& adapter,
+                            const model::Linear& linear) {
+    const Shape& a = adapter.a_RI.shape();
+    const Shape& b = adapter.b_OR.shape();
+    if (a.size() == 2 && b.size() == 2 && a[0] == b[1] && a[1] == linear.in_features() &&
+        b[0] == linear.out_features()) {
+      return;
+    }
+    fail(
+        ErrorCode::kBadFormat,
+        "adapter of '{}' has lora_A {} and lora_B {}, expected [r, {}] and [{}, r]: it was trained "
+        "for another base model",
+        name, to_text(a), to_text(b), linear.in_features(), linear.out_features());
+  }
+
+  void warn_unexpected() const {
+    std::vector<std::string> unexpected;
+    for (const auto& source : weights_.sources) {
+      for (const auto& [name, info] : source->tensors()) {
+        if (!known_.contains(name)) unexpected.push_back(name);
+      }
+    }
+    if (unexpected.empty()) return;
+    log_warning("unexpected_tensors",
+                {{"count", unexpected.size()}, {"names", list_of(unexpected)}});
+  }
+
+  static uint64_t stored_bytes(const Assignment& entry) {
+    return static_cast<uint64_t>(entry.source->tensors().at(entry.name).stored_bytes);
+  }
+
+  Tensor load(const Assignment& entry) {
+    const DType dtype = is_vision_name(entry.name) ? options_.vision_dtype : options_.dtype;
+    Tensor value = entry.source->load(entry.name);
+    if (value.dtype() == DType::kFloat64) value = host_cast(value, DType::kFloat32);
+    if (options_.rounds_to_float16 && !is_vision_name(entry.name)) {
+      value = host_cast(value, DType::kFloat16);
+    }
+    if (options_.merges_adapters && entry.name.ends_with(".weight")) {
+      const auto adapter = weights_.adapters.find(entry.name.substr(0, entry.name.size() - 7));
+      if (adapter != weights_.adapters.end()) value = merge_adapter(value, adapter->second);
+    }
+    return ops::cast(ctx_, ops::from_host(ctx_, value), dtype);
+  }
+
+  void attach_adapters() {
+    model::visit(model_, {.on_parameter = {},
+                          .on_linear = [&](const std::string& name, model::Linear& linear) {
+                            const auto it = weights_.adapters.find(name);
+                            if (it == weights_.adapters.end()) return;
+                            const model::LoraAdapter& adapter = it->second;
+                            linear.adapters.push_back(
+                                {to_device(adapter.a_RI), to_device(adapter.b_OR), adapter.scale});
+                          }});
+  }
+
+  Tensor to_device(const Tensor& value) {
+    return ops::cast(ctx_, ops::from_host(ctx_, value), options_.dtype);
+  }
+
+  Context& ctx_;
+  model::LlavaModel& model_;
+  const ModelWeights& weights_;
+  const LoadModelOptions& options_;
+  std::vector<Assignment> assignments_;
+  std::set<std::string> known_;
+};
+
+}  // namespace
+
+std::unique_ptr<model::LlavaModel> load_model(Context& ctx, const model::LlavaConfig& config,
+                                              const ModelWeights& weights,
+                                              const LoadModelOptions& options) {
+  model::validate(config);
+  auto model = std::make_unique<model::LlavaModel>(config);
+  ModelLoader(ctx, *model, weights, options).run();
+  return model;
+}
+
+WeightBytes weight_bytes(const model::LlavaConfig& config, DType dtype, DType vision_dtype) {
+  model::LlavaModel model(config);
+  WeightBytes bytes;
+  model::visit(model, {.on_parameter =
+                           [&](const std::string& name, model::Parameter& p) {
+                             int64_t count = 1;
+                             for (const int64_t dim : p.shape) count *= dim;
+                             if (is_vision_name(name)) {
+                               bytes.vision += count * item_size(vision_dtype);
+                             } else if (name.find("mm_projector") != std::string::npos) {
+                               bytes.projector += count * item_size(dtype);
+                             } else if (!p.is_optional) {
+                               bytes.decoder += count * item_size(dtype);
+                             }
+                           },
+                       .on_linear = {}});
+  return bytes;
+}
+
+}  // namespace llava::checkpoint
