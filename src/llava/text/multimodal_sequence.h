@@ -20,7 +20,8 @@ struct ImageSpan {
   int32_t image = 0;       ///< index of the picture in the request
 };
 
-/// Flat ids with placeholders. Placeholder positions hold `kPlaceholderId`, which is never embedded.
+/// Flat ids with placeholders. Placeholder positions hold `kPlaceholderId`, which is never
+/// embedded.
 struct MultimodalSequence {
   std::vector<int32_t> ids;
   std::vector<ImageSpan> images;
