@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which kernel table runs on this processor. The choice is made once, at the first call of
+// active(): the best table the processor can run, or the one named by LLAVA_KERNELS.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llava/kernels/kernel_table.h"
+
+namespace llava::kernels {
+
+/// The tables this processor can run, slowest first: scalar, then avx2, avx512, avx512bf16 or neon.
+///
+/// Threads: safe.
+std::span<const KernelTable* const> available();
+
+/// The table in use.
+///
+/// Throws: Error(kInvalidArgument) when LLAVA_KERNELS names no available table.
+/// Threads: safe.
+const KernelTable& active();
+
+/// Puts another table in use for the lifetime of the object; for tests and benchmarks.
+///
+/// Threads: not while kernels run.
+class ScopedKernels {
+ public:
+  /// Throws: Error(kInvalidArgument) when no available table has this name.
+  explicit ScopedKernels(std::string_view name);
+  ~ScopedKernels();
+  ScopedKernels(const ScopedKernels&) = delete;
+  ScopedKernels& operator=(const ScopedKernels&) = delete;
+
+ private:
+  const KernelTable* previous_;
+};
+
+/// The processor's own name ("AMD EPYC"), or the architecture when it gives none.
+std::string cpu_name();
+/// Its instruction-set extensions that the kernels can use ("avx2", "avx512f", ...).
+std::vector<std::string> cpu_features();
+
+}  // namespace llava::kernels

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The entry points of the instruction sets' files. Only dispatch.cc calls the vector ones: they run
+// only on processors that have the instructions.
+#pragma once
+
+#include "llava/kernels/kernel_table.h"
+
+namespace llava::kernels {
+
+namespace scalar {
+const KernelTable& table() noexcept;
+}
+namespace avx2 {
+const KernelTable& table() noexcept;
+}
+namespace avx512 {
+const KernelTable& table() noexcept;
+}
+namespace avx512bf16 {
+/// The bfloat16 `linear` on the dot-product instruction; the rest of the table is avx512's.
+LinearFn linear_bf16() noexcept;
+}  // namespace avx512bf16
+namespace neon {
+const KernelTable& table() noexcept;
+}
+
+}  // namespace llava::kernels

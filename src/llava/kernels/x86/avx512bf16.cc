@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The bfloat16 matrix product on AVX-512's dot-product instruction. Each lane of vdpbf16ps adds the
+// products of two neighbouring inputs to its running float32 sum, rounding to nearest even after
+// each, with subnormal operands and results taken as zero.
+#include "llava/kernels/simd/linear.h"
+#include "llava/kernels/tables.h"
+#include "llava/kernels/x86/avx512_vector.h"
+
+namespace llava::kernels::avx512bf16 {
+namespace {
+
+struct PairDot {
+  using Isa = Avx512;
+  using Element = BFloat16;
+  using Vector = __m512bh;
+  static constexpr int64_t kStep = 32;
+  static constexpr int64_t kBlock = 2048;
+  [[gnu::always_inline]] static Vector load(const BFloat16* p) {
+    return reinterpret_cast<Vector>(_mm512_loadu_si512(p));
+  }
+  [[gnu::always_inline]] static Vector load_first(const BFloat16* p, int64_t n) {
+    const __mmask32 mask = (1u << static_cast<unsigned>(n)) - 1u;
+    return reinterpret_cast<Vector>(_mm512_maskz_loadu_epi16(mask, p));
+  }
+  [[gnu::always_inline]] static __m512 accumulate(__m512 sum, Vector x, Vector w) {
+    return _mm512_dpbf16_ps(sum, x, w);
+  }
+};
+
+}  // namespace
+
+LinearFn linear_bf16() noexcept { return linear<PairDot, PairDot, BFloat16>; }
+
+}  // namespace llava::kernels::avx512bf16
