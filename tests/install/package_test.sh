@@ -50,8 +50,8 @@ ask() { # program, folder of its data
   [ "$answer" = red ] || { echo "expected the answer 'red'" >&2; exit 1; }
 }
 
-cp "$deb" "$root/root/llava.deb"
-inside dpkg -i /root/llava.deb
+cp "$deb" "$root/srv/llava.deb"
+inside dpkg -i /srv/llava.deb
 ask /usr/bin/llava /usr/share
 inside dpkg -r llava
 
