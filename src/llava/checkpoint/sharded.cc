@@ -5,8 +5,10 @@
 #include <set>
 #include <utility>
 
+#include "llava/checkpoint/gguf.h"
 #include "llava/checkpoint/key_names.h"
 #include "llava/checkpoint/safetensors.h"
+#include "llava/checkpoint/torch_zip.h"
 #include "llava/core/error.h"
 #include "llava/core/json.h"
 
@@ -112,6 +114,8 @@ std::shared_ptr<const TensorSource> open_tensor_file(const fs::path& path) {
     return file.bytes.size() >= at + magic.size() &&
            std::memcmp(file.bytes.data() + at, magic.data(), magic.size()) == 0;
   };
+  if (begins_with("PK\x03\x04")) return std::make_shared<const TorchZipFile>(std::move(file));
+  if (begins_with("GGUF")) return std::make_shared<const GgufFile>(std::move(file));
   if (begins_with("{", 8)) return std::make_shared<const SafetensorsFile>(std::move(file));
   if (begins_with("\x80\x02")) {
     fail(ErrorCode::kUnsupported,
