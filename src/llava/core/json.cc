@@ -10,6 +10,17 @@
 namespace llava {
 namespace {
 
+// `text` for a message: cut when long, and never inside a character.
+std::string brief(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return std::string(text);
+  std::size_t end = max_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0u) == 0x80u) --end;
+  return std::string(text.substr(0, end)) + "...";
+}
+
+constexpr std::size_t kMaxValueBytes = 80;
+constexpr std::size_t kMaxReasonBytes = 300;
+
 // Builds the document while counting depth and refusing duplicate keys, which the library keeps
 // silently and which let two readers of one file disagree.
 class LimitedBuilder {
@@ -39,7 +50,8 @@ class LimitedBuilder {
   }
   bool key(string_t& name) {
     if (!keys_.back().insert(name).second) {
-      fail(ErrorCode::kBadFormat, "{}: key '{}' occurs twice in one object", source_, name);
+      fail(ErrorCode::kBadFormat, "{}: key '{}' occurs twice in one object", source_,
+           brief(name, kMaxValueBytes));
     }
     return dom_.key(name);
   }
@@ -58,7 +70,8 @@ class LimitedBuilder {
   }
   template <class Exception>
   bool parse_error(std::size_t position, const std::string& /*token*/, const Exception& e) {
-    fail(ErrorCode::kBadFormat, "{}: not valid JSON at byte {}: {}", source_, position, e.what());
+    fail(ErrorCode::kBadFormat, "{}: not valid JSON at byte {}: {}", source_, position,
+         brief(e.what(), kMaxReasonBytes));
   }
 
  private:
@@ -83,7 +96,7 @@ Json parse_json(std::string_view text, std::string_view source) {
   try {
     Json::sax_parse(text.begin(), text.end(), &builder);
   } catch (const Json::exception& e) {
-    fail(ErrorCode::kBadFormat, "{}: not valid JSON: {}", source, e.what());
+    fail(ErrorCode::kBadFormat, "{}: not valid JSON: {}", source, brief(e.what(), kMaxReasonBytes));
   }
   return root;
 }
@@ -103,8 +116,7 @@ std::string to_text(const OrderedJson& value, int indent) {
 JsonObject::JsonObject(const Json& value, std::string_view source)
     : value_(&value), source_(source) {
   if (!value.is_object()) {
-    fail(ErrorCode::kBadFormat, "{}: expected a JSON object, found {}", source_,
-         value.type_name());
+    fail(ErrorCode::kBadFormat, "{}: expected a JSON object, found {}", source_, value.type_name());
   }
 }
 
@@ -117,8 +129,7 @@ bool JsonObject::has(std::string_view key) const { return find(key) != nullptr; 
 
 void JsonObject::wrong_type(std::string_view key, std::string_view expected) const {
   const Json* value = find(key);
-  std::string found = value == nullptr ? "absent" : to_text(*value);
-  if (found.size() > 80) found = found.substr(0, 77) + "...";
+  const std::string found = value == nullptr ? "absent" : brief(to_text(*value), kMaxValueBytes);
   fail(ErrorCode::kBadFormat, "{}: key '{}' is {}, expected {}", source_, key, found, expected);
 }
 

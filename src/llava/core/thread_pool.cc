@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "llava/core/error.h"
+#include "llava/core/check.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -51,48 +51,87 @@ int default_thread_count() {
 
 }  // namespace
 
+// A job is open when its number, the upper half of `ticket`, is even; the lower half counts the
+// parts that have been taken. Parts are taken by comparing and swapping the ticket, so a thread
+// that wakes late cannot touch a job that it did not see, and nobody waits for threads that took no
+// part: on a busy machine those may not run for milliseconds.
 struct ThreadPool::State {
-  // A job is published by raising `generation`; workers that see it draw parts from `next_part`
-  // and lower `num_running` when none are left.
-  std::atomic<uint64_t> generation{0};
-  std::atomic<int64_t> next_part{0};
-  std::atomic<int> num_running{0};
+  std::atomic<uint64_t> ticket{0};
+  std::atomic<uint32_t> num_parts{0};
+  std::atomic<const std::function<void(int64_t)>*> part{nullptr};
+  std::atomic<int> num_done{0};
+  // Raised with every job; idle workers wait for it to change.
+  std::atomic<int> epoch{0};
   std::atomic<bool> is_stopping{false};
-  int64_t num_parts = 0;
-  const std::function<void(int64_t)>* part = nullptr;
   std::mutex error_mutex;
   std::exception_ptr error;
   std::vector<std::jthread> workers;
 
+  // Opens a job. The job before it has ended, so no thread can take a part until the last line.
+  void open(uint32_t count, const std::function<void(int64_t)>& function) {
+    const uint64_t job = ticket.load(std::memory_order_relaxed) >> 32;
+    // Closed first: whoever reads a new value below then fails to swap the old ticket.
+    ticket.store((job + 1) << 32, std::memory_order_relaxed);
+    num_parts.store(count, std::memory_order_release);
+    part.store(&function, std::memory_order_release);
+    num_done.store(0, std::memory_order_relaxed);
+    ticket.store((job + 2) << 32, std::memory_order_release);
+    epoch.fetch_add(1, std::memory_order_release);
+    epoch.notify_all();
+  }
+
+  // Runs parts until none is left to take.
   void work() {
     for (;;) {
-      const int64_t index = next_part.fetch_add(1, std::memory_order_relaxed);
-      if (index >= num_parts) return;
+      uint64_t current = ticket.load(std::memory_order_acquire);
+      const uint32_t count = num_parts.load(std::memory_order_acquire);
+      const std::function<void(int64_t)>* function = part.load(std::memory_order_acquire);
+      const auto index = static_cast<uint32_t>(current);
+      const bool is_open = (current >> 32) % 2 == 0;
+      if (!is_open || index >= count) return;
+      if (!ticket.compare_exchange_weak(current, current + 1, std::memory_order_acq_rel,
+                                        std::memory_order_relaxed)) {
+        continue;
+      }
       try {
-        (*part)(index);
+        (*function)(index);
       } catch (...) {
         const std::lock_guard lock(error_mutex);
         if (!error) error = std::current_exception();
       }
+      if (num_done.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<int>(count)) {
+        num_done.notify_one();
+      }
+    }
+  }
+
+  void wait_until_done(int count) {
+    int done = num_done.load(std::memory_order_acquire);
+    for (int round = 0; done != count; ++round) {
+      if (round < kSpinRounds) {
+        relax();
+      } else {
+        num_done.wait(done, std::memory_order_acquire);
+      }
+      done = num_done.load(std::memory_order_acquire);
     }
   }
 
   void worker_loop() {
-    uint64_t seen = 0;
+    int seen = 0;
     for (;;) {
-      uint64_t current = generation.load(std::memory_order_acquire);
+      int current = epoch.load(std::memory_order_acquire);
       for (int round = 0; current == seen && round < kSpinRounds; ++round) {
         relax();
-        current = generation.load(std::memory_order_acquire);
+        current = epoch.load(std::memory_order_acquire);
       }
       if (current == seen) {
-        generation.wait(seen, std::memory_order_acquire);
+        epoch.wait(seen, std::memory_order_acquire);
         continue;
       }
       seen = current;
       if (is_stopping.load(std::memory_order_relaxed)) return;
       work();
-      if (num_running.fetch_sub(1, std::memory_order_acq_rel) == 1) num_running.notify_one();
     }
   }
 };
@@ -110,9 +149,9 @@ ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
 }
 
 ThreadPool::~ThreadPool() {
-  state_->is_stopping = true;
-  state_->generation.fetch_add(1, std::memory_order_release);
-  state_->generation.notify_all();
+  state_->is_stopping.store(true, std::memory_order_relaxed);
+  state_->epoch.fetch_add(1, std::memory_order_release);
+  state_->epoch.notify_all();
   state_->workers.clear();
 }
 
@@ -126,24 +165,12 @@ void ThreadPool::run(int64_t num_parts, const std::function<void(int64_t)>& part
     for (int64_t i = 0; i < num_parts; ++i) part(i);
     return;
   }
+  LLAVA_CHECK(num_parts <= INT32_MAX, "{} parts", num_parts);
   State& state = *state_;
-  state.num_parts = num_parts;
-  state.part = &part;
   state.error = nullptr;
-  state.next_part.store(0, std::memory_order_relaxed);
-  state.num_running.store(static_cast<int>(state.workers.size()), std::memory_order_relaxed);
-  state.generation.fetch_add(1, std::memory_order_release);
-  state.generation.notify_all();
+  state.open(static_cast<uint32_t>(num_parts), part);
   state.work();
-  int running = state.num_running.load(std::memory_order_acquire);
-  for (int round = 0; running != 0; ++round) {
-    if (round < kSpinRounds) {
-      relax();
-    } else {
-      state.num_running.wait(running, std::memory_order_acquire);
-    }
-    running = state.num_running.load(std::memory_order_acquire);
-  }
+  state.wait_until_done(static_cast<int>(num_parts));
   if (state.error) std::rethrow_exception(state.error);
 }
 
@@ -152,9 +179,7 @@ void ThreadPool::run_ranges(int64_t count, int64_t min_range,
   if (count <= 0) return;
   const int64_t num_ranges =
       std::clamp<int64_t>(count / std::max<int64_t>(1, min_range), 1, num_threads());
-  run(num_ranges, [&](int64_t i) {
-    range(count * i / num_ranges, count * (i + 1) / num_ranges);
-  });
+  run(num_ranges, [&](int64_t i) { range(count * i / num_ranges, count * (i + 1) / num_ranges); });
 }
 
 }  // namespace llava

@@ -26,7 +26,7 @@ class ThreadPool {
 
   /// Calls `part(i)` for every i in [0, num_parts) and returns when all have ended. Which thread
   /// runs which part is not fixed, so parts must not depend on it. The first exception thrown by a
-  /// part is thrown again here.
+  /// part is thrown again here; parts not begun by then may be left out.
   void run(int64_t num_parts, const std::function<void(int64_t)>& part);
 
   /// Splits [0, count) into at most num_threads() contiguous ranges of at least `min_range` and
