@@ -126,8 +126,11 @@ class HfReference:
         if config.model_type not in classes:
             raise UsageError(f"{model_path}: model_type '{config.model_type}' is not one of {sorted(classes)}")
         self.model = classes[config.model_type].from_pretrained(model_path, **dtype_argument(self.dtype)).eval()
-        # The slow image processors are the ones that compute with Pillow, as the published goldens do.
-        self.processor = transformers.AutoProcessor.from_pretrained(model_path, **slow_processor_argument())
+        self.processor = transformers.AutoProcessor.from_pretrained(model_path)
+        if transformers_version() < (5, 0):
+            # Bit for bit reproducible pixels come from the processors that compute with Pillow.
+            slow = transformers.AutoImageProcessor.from_pretrained(model_path, use_fast=False)
+            self.processor.image_processor = slow
         self.tokenizer = self.processor.tokenizer
         self.image_token_id = next(
             getattr(config, key) for key in ("image_token_id", "image_token_index") if hasattr(config, key)
@@ -371,17 +374,20 @@ class AdapterReference:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
         self.adds_begin_token = self._adds_begin_token(base)
         self.model = transformers.AutoModelForCausalLM.from_pretrained(**where, **dtype_argument(self.dtype))
+        adapter = (self.path / "adapter_config.json").exists()
+        weights = self._plain_names(load_pickle(self.path / ("non_lora_trainables.bin" if adapter else "mm_projector.bin")))
+        # A folder trained with start and end tokens brings its embedding table along.
+        table = weights.get("model.embed_tokens.weight")
+        if table is not None:
+            self.model.get_input_embeddings().weight.data.copy_(table)
         self._match_vocabulary()
         self.lora = None
-        if (self.path / "adapter_config.json").exists():
+        if adapter:
             import peft
 
             self.source += f", peft {peft.__version__}"
             self.lora = "unmerged"
             self.model = peft.PeftModel.from_pretrained(self.model, str(self.path), autocast_adapter_dtype=False)
-            weights = self._plain_names(load_pickle(self.path / "non_lora_trainables.bin"))
-        else:
-            weights = load_pickle(self.path / "mm_projector.bin")
         self.model.to(self.dtype).eval()
         tower = self._find_tower()
         self.tower = transformers.CLIPVisionModel.from_pretrained(tower, **dtype_argument(self.dtype)).eval()
@@ -662,10 +668,6 @@ def transformers_version():
 
 def dtype_argument(dtype):
     return {"dtype" if transformers_version() >= (4, 56) else "torch_dtype": dtype}
-
-
-def slow_processor_argument():
-    return {"use_fast": False} if transformers_version() < (5, 0) else {}
 
 
 def package_version(names):
