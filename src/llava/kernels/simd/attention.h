@@ -60,76 +60,158 @@ struct AttentionScratch {
         scores(totals + kAttentionMaxRows) {}
 };
 
-/// Keys and values of the block's positions [keys.begin, keys.end) as float32; other keys are zero.
+/// The keys and values of one block where they lie: for the few rows of a decoding step, which read
+/// each only once.
 template <class I, class T>
-void pack_block(const AttentionArgs& args, const AttentionScratch& scratch, int64_t base,
-                KeyRange keys) {
+struct CachedBlock {
   using V = typename I::V;
-  const T* all_keys = static_cast<const T*>(args.cache.keys);
-  const T* all_values = static_cast<const T*>(args.cache.values);
-  int64_t offsets[kAttentionBlock];
-  for (int64_t j = keys.begin; j < keys.end; ++j) offsets[j] = row_offset(args.cache, base + j);
-  for (int64_t j = 0; j < kAttentionBlock; j += I::kLanes) {
-    for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
-      V tile[I::kLanes];
-      for (int64_t i = 0; i < I::kLanes; ++i) {
-        const bool is_present = j + i >= keys.begin && j + i < keys.end;
-        tile[i] = is_present ? load_some<I>(all_keys + offsets[j + i] + e, args.head_width - e)
-                             : I::zero();
-      }
-      I::transpose(tile);
-      for (int64_t i = 0; i < I::kLanes; ++i) {
-        I::store(scratch.keys_transposed + (e + i) * kAttentionBlock + j, tile[i]);
-      }
-    }
-  }
-  for (int64_t j = keys.begin; j < keys.end; ++j) {
-    for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
-      I::store(scratch.values + j * scratch.padded_width + e,
-               load_some<I>(all_values + offsets[j] + e, args.head_width - e));
-    }
-  }
-}
 
-/// scores[r][j] = scale * q[r] . key j for all keys of the block.
-template <class I, int R>
-void score_tile(const AttentionArgs& args, const AttentionScratch& scratch, int64_t row,
-                int64_t num_rows) {
-  if constexpr (R > 1) {
-    if (num_rows < R) return score_tile<I, R - 1>(args, scratch, row, num_rows);
+  const AttentionArgs& args;
+  const AttentionScratch& scratch;
+  KeyRange keys;
+  int64_t offsets[kAttentionBlock];
+
+  CachedBlock(const AttentionArgs& call, const AttentionScratch& memory, int64_t base,
+              KeyRange present)
+      : args(call), scratch(memory), keys(present) {
+    for (int64_t j = keys.begin; j < keys.end; ++j) offsets[j] = row_offset(args.cache, base + j);
   }
-  using V = typename I::V;
-  const float* q = scratch.q + row * scratch.padded_width;
-  const V scale = I::set1(args.scale);
-  for (int64_t j = 0; j < kAttentionBlock; j += 4 * I::kLanes) {
-    V acc[R][4];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c) acc[r][c] = I::zero();
+
+  const T* key_row(int64_t j) const { return static_cast<const T*>(args.cache.keys) + offsets[j]; }
+  const T* value_row(int64_t j) const {
+    return static_cast<const T*>(args.cache.values) + offsets[j];
+  }
+
+  /// Columns [e, e + lanes) of keys [j, j + lanes), transposed: tile[i] is column e + i.
+  [[gnu::always_inline]] void load_keys(int64_t j, int64_t e, V (&tile)[I::kLanes]) const {
+    for (int64_t i = 0; i < I::kLanes; ++i) {
+      const bool is_present = j + i >= keys.begin && j + i < keys.end;
+      tile[i] = is_present ? load_some<I>(key_row(j + i) + e, args.head_width - e) : I::zero();
     }
-    const float* keys = scratch.keys_transposed + j;
-    for (int64_t e = 0; e < args.head_width; ++e, keys += kAttentionBlock) {
-      V k[4];
-#pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c) k[c] = I::load(keys + c * I::kLanes);
+    I::transpose(tile);
+  }
+
+  /// Asks for the values of these keys and the keys of the next group.
+  void prefetch(int64_t j) const {
+    const int64_t bytes = args.head_width * static_cast<int64_t>(sizeof(T));
+    for (int64_t i = j; i < j + 2 * I::kLanes && i < keys.end; ++i) {
+      if (i < keys.begin) continue;
+      const T* row = i < j + I::kLanes ? value_row(i) : key_row(i);
+      for (int64_t byte = 0; byte < bytes; byte += 64) {
+        __builtin_prefetch(reinterpret_cast<const char*>(row) + byte);
+      }
+    }
+  }
+
+  /// scores[r][j] = scale * q[r] . key j for all keys of the block.
+  template <int R>
+  void score(int64_t row, int64_t num_rows) const {
+    if constexpr (R > 1) {
+      if (num_rows < R) return score<R - 1>(row, num_rows);
+    }
+    const float* q = scratch.q + row * scratch.padded_width;
+    for (int64_t j = 0; j < kAttentionBlock; j += I::kLanes) {
+      if (j + I::kLanes <= keys.begin || j >= keys.end) continue;
+      prefetch(j);
+      V acc[R];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) acc[r] = I::zero();
+      for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
+        V tile[I::kLanes];
+        load_keys(j, e, tile);
+        const int64_t left = args.head_width - e;
+        if (left >= I::kLanes) {
+#pragma GCC unroll 16
+          for (int i = 0; i < I::kLanes; ++i) {
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) {
+              acc[r] = I::fma(I::set1(q[r * scratch.padded_width + e + i]), tile[i], acc[r]);
+            }
+          }
+        } else {
+          for (int64_t i = 0; i < left; ++i) {
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) {
+              acc[r] = I::fma(I::set1(q[r * scratch.padded_width + e + i]), tile[i], acc[r]);
+            }
+          }
+        }
+      }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const V x = I::set1(q[r * scratch.padded_width + e]);
-#pragma GCC unroll 4
-        for (int c = 0; c < 4; ++c) acc[r][c] = I::fma(x, k[c], acc[r][c]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c) {
-        I::store(scratch.scores + r * kAttentionBlock + j + c * I::kLanes,
-                 I::mul(acc[r][c], scale));
+        I::store(scratch.scores + r * kAttentionBlock + j, I::mul(acc[r], I::set1(args.scale)));
       }
     }
   }
-}
+};
+
+/// The keys and values of one block as float32, the keys transposed: for many rows.
+template <class I, class T>
+struct PackedBlock {
+  using V = typename I::V;
+
+  const AttentionArgs& args;
+  const AttentionScratch& scratch;
+
+  PackedBlock(const AttentionArgs& call, const AttentionScratch& memory, int64_t base,
+              KeyRange present)
+      : args(call), scratch(memory) {
+    const CachedBlock<I, T> cached(call, memory, base, present);
+    for (int64_t j = 0; j < kAttentionBlock; j += I::kLanes) {
+      for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
+        V tile[I::kLanes];
+        cached.load_keys(j, e, tile);
+        for (int64_t i = 0; i < I::kLanes; ++i) {
+          I::store(scratch.keys_transposed + (e + i) * kAttentionBlock + j, tile[i]);
+        }
+      }
+    }
+    for (int64_t j = present.begin; j < present.end; ++j) {
+      to_float<I, T>(cached.value_row(j), scratch.values + j * scratch.padded_width,
+                     args.head_width);
+    }
+  }
+
+  const float* value_row(int64_t j) const { return scratch.values + j * scratch.padded_width; }
+
+  /// scores[r][j] = scale * q[r] . key j for all keys of the block.
+  template <int R>
+  void score(int64_t row, int64_t num_rows) const {
+    if constexpr (R > 1) {
+      if (num_rows < R) return score<R - 1>(row, num_rows);
+    }
+    const float* q = scratch.q + row * scratch.padded_width;
+    const V scale = I::set1(args.scale);
+    for (int64_t j = 0; j < kAttentionBlock; j += 4 * I::kLanes) {
+      V acc[R][4];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; ++c) acc[r][c] = I::zero();
+      }
+      const float* keys = scratch.keys_transposed + j;
+      for (int64_t e = 0; e < args.head_width; ++e, keys += kAttentionBlock) {
+        V k[4];
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; ++c) k[c] = I::load(keys + c * I::kLanes);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const V x = I::set1(q[r * scratch.padded_width + e]);
+#pragma GCC unroll 4
+          for (int c = 0; c < 4; ++c) acc[r][c] = I::fma(x, k[c], acc[r][c]);
+        }
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; ++c) {
+          I::store(scratch.scores + r * kAttentionBlock + j + c * I::kLanes,
+                   I::mul(acc[r][c], scale));
+        }
+      }
+    }
+  }
+};
 
 /// Turns one row of scores into weights and returns the factor for the row's earlier sums.
 template <class I>
@@ -166,26 +248,31 @@ template <class I>
   return factor;
 }
 
-/// sums[r][e .. e + N lanes) = factor[r] * sums + weights[r] . values over the keys.
-template <class I, int R, int N>
-[[gnu::always_inline]] inline void value_tile(const AttentionScratch& scratch, const float* weights,
+/// sums[r][e .. e + N lanes) = factor[r] * sums + weights[r] . values over the keys. Less than a
+/// vector of the head width may be left when N is 1.
+template <class I, int R, int N, class Block>
+[[gnu::always_inline]] inline void value_tile(const Block& block, const float* weights,
                                               const float* factors, float* sums, int64_t e,
                                               KeyRange keys) {
   using V = typename I::V;
+  const int64_t stride = block.scratch.padded_width;
   V acc[R][N];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
-      acc[r][n] =
-          I::mul(I::load(sums + r * scratch.padded_width + e + n * I::kLanes), I::set1(factors[r]));
+      acc[r][n] = I::mul(I::load(sums + r * stride + e + n * I::kLanes), I::set1(factors[r]));
     }
   }
-  const float* values = scratch.values + keys.begin * scratch.padded_width + e;
-  for (int64_t j = keys.begin; j < keys.end; ++j, values += scratch.padded_width) {
+  for (int64_t j = keys.begin; j < keys.end; ++j) {
+    const auto* values = block.value_row(j) + e;
     V v[N];
+    if constexpr (N == 1) {
+      v[0] = load_some<I>(values, block.args.head_width - e);
+    } else {
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) v[n] = I::load(values + n * I::kLanes);
+      for (int n = 0; n < N; ++n) v[n] = I::load(values + n * I::kLanes);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const V p = I::set1(weights[r * kAttentionBlock + j]);
@@ -197,57 +284,62 @@ template <class I, int R, int N>
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
-      I::store(sums + r * scratch.padded_width + e + n * I::kLanes, acc[r][n]);
+      I::store(sums + r * stride + e + n * I::kLanes, acc[r][n]);
     }
   }
 }
 
 /// All of the head width for `num_rows` <= R rows that see the same keys.
-template <class I, int R>
-void value_rows(const AttentionArgs& args, const AttentionScratch& scratch, const float* weights,
-                const float* factors, int64_t row, int64_t num_rows, KeyRange keys) {
+template <class I, int R, class Block>
+void value_rows(const Block& block, const float* weights, const float* factors, int64_t row,
+                int64_t num_rows, KeyRange keys) {
   if constexpr (R > 1) {
     if (num_rows < R) {
-      return value_rows<I, R - 1>(args, scratch, weights, factors, row, num_rows, keys);
+      return value_rows<I, R - 1>(block, weights, factors, row, num_rows, keys);
     }
   }
-  float* sums = scratch.sums + row * scratch.padded_width;
+  const int64_t width = block.args.head_width;
+  float* sums = block.scratch.sums + row * block.scratch.padded_width;
   int64_t e = 0;
-  for (; e + 4 * I::kLanes <= scratch.padded_width; e += 4 * I::kLanes) {
-    value_tile<I, R, 4>(scratch, weights, factors, sums, e, keys);
+  if constexpr (R == 1) {
+    for (; e + 8 * I::kLanes <= width; e += 8 * I::kLanes) {
+      value_tile<I, R, 8>(block, weights, factors, sums, e, keys);
+    }
   }
-  for (; e < args.head_width; e += I::kLanes) {
-    value_tile<I, R, 1>(scratch, weights, factors, sums, e, keys);
+  for (; e + 4 * I::kLanes <= width; e += 4 * I::kLanes) {
+    value_tile<I, R, 4>(block, weights, factors, sums, e, keys);
+  }
+  for (; e < width; e += I::kLanes) {
+    value_tile<I, R, 1>(block, weights, factors, sums, e, keys);
   }
 }
 
-template <class I>
-void attend_tile(const AttentionArgs& args, const AttentionScratch& scratch, int64_t base,
-                 int64_t row, int64_t num_rows) {
+/// Takes one block of keys into the sums of at most kTileRows rows, the first being `row`.
+template <class I, class Block>
+void attend_tile(const Block& block, int64_t base, int64_t row, int64_t num_rows) {
+  const AttentionScratch& scratch = block.scratch;
   KeyRange keys[I::kTileRows];
   float factors[I::kTileRows];
   bool is_uniform = true;
   bool is_empty = true;
   for (int64_t r = 0; r < num_rows; ++r) {
-    keys[r] = clip_to_block(visible_keys(args, args.row_begin + row + r), base);
+    keys[r] = clip_to_block(visible_keys(block.args, block.args.row_begin + row + r), base);
     is_uniform = is_uniform && keys[r].begin == keys[0].begin && keys[r].end == keys[0].end;
     is_empty = is_empty && keys[r].begin >= keys[r].end;
   }
   if (is_empty) return;
-  score_tile<I, I::kTileRows>(args, scratch, row, num_rows);
+  block.template score<I::kTileRows>(row, num_rows);
   for (int64_t r = 0; r < num_rows; ++r) {
     if (keys[r].begin >= keys[r].end) continue;
     factors[r] = soften_row<I>(scratch.scores + r * kAttentionBlock, keys[r],
                                scratch.maxima[row + r], scratch.totals[row + r]);
   }
   if (is_uniform) {
-    return value_rows<I, I::kTileRows>(args, scratch, scratch.scores, factors, row, num_rows,
-                                       keys[0]);
+    return value_rows<I, I::kTileRows>(block, scratch.scores, factors, row, num_rows, keys[0]);
   }
   for (int64_t r = 0; r < num_rows; ++r) {
     if (keys[r].begin >= keys[r].end) continue;
-    value_rows<I, 1>(args, scratch, scratch.scores + r * kAttentionBlock, factors + r, row + r, 1,
-                     keys[r]);
+    value_rows<I, 1>(block, scratch.scores + r * kAttentionBlock, factors + r, row + r, 1, keys[r]);
   }
 }
 
@@ -270,10 +362,14 @@ void attention(const AttentionArgs& args) noexcept {
                         visible_keys(args, args.row_end - 1).end};
   for (int64_t base = all.begin / kAttentionBlock * kAttentionBlock; base < all.end;
        base += kAttentionBlock) {
-    pack_block<I, T>(args, scratch, base, clip_to_block(all, base));
+    const KeyRange present = clip_to_block(all, base);
+    if (num_rows <= I::kTileRows) {
+      attend_tile<I>(CachedBlock<I, T>(args, scratch, base, present), base, 0, num_rows);
+      continue;
+    }
+    const PackedBlock<I, T> block(args, scratch, base, present);
     for (int64_t r = 0; r < num_rows; r += I::kTileRows) {
-      attend_tile<I>(args, scratch, base, r,
-                     num_rows - r < I::kTileRows ? num_rows - r : I::kTileRows);
+      attend_tile<I>(block, base, r, num_rows - r < I::kTileRows ? num_rows - r : I::kTileRows);
     }
   }
   for (int64_t r = 0; r < num_rows; ++r) {
