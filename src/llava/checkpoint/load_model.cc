@@ -34,42 +34,33 @@ struct Assignment {
   std::shared_ptr<const TensorSource> source;
 };
 
-class ModelLoader {
+// Which source fills which parameter; made, and so checked, before anything is read.
+class Assignments {
  public:
-  ModelLoader(Context& ctx, model::LlavaModel& model, const ModelWeights& weights,
-              const LoadModelOptions& options)
-      : ctx_(ctx), model_(model), weights_(weights), options_(options) {}
-
-  void run() {
-    assign();
-    check_adapters();
-    warn_unexpected();
-    uint64_t done = 0, total = 0;
-    for (const Assignment& entry : assignments_) total += stored_bytes(entry);
-    for (Assignment& entry : assignments_) {
-      entry.parameter->value = load(entry);
-      done += stored_bytes(entry);
-      if (options_.on_progress) options_.on_progress(done, total);
-    }
-    if (!options_.merges_adapters) attach_adapters();
+  Assignments(model::LlavaModel& model, const ModelWeights& weights) {
+    assign(model, weights);
+    check_adapters(model, weights);
+    warn_unexpected(weights);
   }
 
+  const std::vector<Assignment>& entries() const { return entries_; }
+
  private:
-  void assign() {
+  void assign(model::LlavaModel& model, const ModelWeights& weights) {
     std::vector<std::string> missing;
-    model::visit(model_, {.on_parameter =
-                              [&](const std::string& name, model::Parameter& p) {
-                                known_.insert(name);
-                                for (const auto& source : weights_.sources) {
-                                  const auto it = source->tensors().find(name);
-                                  if (it == source->tensors().end()) continue;
-                                  check_shape(it->second, p.shape);
-                                  assignments_.push_back({name, &p, source});
-                                  return;
-                                }
-                                if (!p.is_optional) missing.push_back(name);
-                              },
-                          .on_linear = {}});
+    model::visit(model, {.on_parameter =
+                             [&](const std::string& name, model::Parameter& p) {
+                               known_.insert(name);
+                               for (const auto& source : weights.sources) {
+                                 const auto it = source->tensors().find(name);
+                                 if (it == source->tensors().end()) continue;
+                                 check_shape(it->second, p.shape);
+                                 entries_.push_back({name, &p, source});
+                                 return;
+                               }
+                               if (!p.is_optional) missing.push_back(name);
+                             },
+                         .on_linear = {}});
     if (missing.empty()) return;
     fail(ErrorCode::kBadFormat,
          "{} of {} tensors are missing from the checkpoint: {}: the files are incomplete, or of "
@@ -93,16 +84,16 @@ class ModelLoader {
     }
   }
 
-  void check_adapters() {
+  static void check_adapters(model::LlavaModel& model, const ModelWeights& weights) {
     std::set<std::string> unused;
-    for (const auto& [name, adapter] : weights_.adapters) unused.insert(name);
-    model::visit(model_, {.on_parameter = {},
-                          .on_linear = [&](const std::string& name, model::Linear& linear) {
-                            const auto it = weights_.adapters.find(name);
-                            if (it == weights_.adapters.end()) return;
-                            unused.erase(name);
-                            check_adapter(name, it->second, linear);
-                          }});
+    for (const auto& [name, adapter] : weights.adapters) unused.insert(name);
+    model::visit(model, {.on_parameter = {},
+                         .on_linear = [&](const std::string& name, model::Linear& linear) {
+                           const auto it = weights.adapters.find(name);
+                           if (it == weights.adapters.end()) return;
+                           unused.erase(name);
+                           check_adapter(name, it->second, linear);
+                         }});
     if (unused.empty()) return;
     fail(ErrorCode::kBadFormat,
          "the adapter has weights for layers that the model does not have: {}: it was trained for "
@@ -125,9 +116,9 @@ class ModelLoader {
         name, to_text(a), to_text(b), linear.in_features(), linear.out_features());
   }
 
-  void warn_unexpected() const {
+  void warn_unexpected(const ModelWeights& weights) const {
     std::vector<std::string> unexpected;
-    for (const auto& source : weights_.sources) {
+    for (const auto& source : weights.sources) {
       for (const auto& [name, info] : source->tensors()) {
         if (!known_.contains(name)) unexpected.push_back(name);
       }
@@ -137,6 +128,29 @@ class ModelLoader {
                 {{"count", unexpected.size()}, {"names", list_of(unexpected)}});
   }
 
+  std::vector<Assignment> entries_;
+  std::set<std::string> known_;
+};
+
+class ModelLoader {
+ public:
+  ModelLoader(Context& ctx, model::LlavaModel& model, const ModelWeights& weights,
+              const LoadModelOptions& options)
+      : ctx_(ctx), model_(model), weights_(weights), options_(options) {}
+
+  void run() {
+    const Assignments assignments(model_, weights_);
+    uint64_t done = 0, total = 0;
+    for (const Assignment& entry : assignments.entries()) total += stored_bytes(entry);
+    for (const Assignment& entry : assignments.entries()) {
+      entry.parameter->value = load(entry);
+      done += stored_bytes(entry);
+      if (options_.on_progress) options_.on_progress(done, total);
+    }
+    if (!options_.merges_adapters) attach_adapters();
+  }
+
+ private:
   static uint64_t stored_bytes(const Assignment& entry) {
     return static_cast<uint64_t>(entry.source->tensors().at(entry.name).stored_bytes);
   }
@@ -174,8 +188,6 @@ class ModelLoader {
   model::LlavaModel& model_;
   const ModelWeights& weights_;
   const LoadModelOptions& options_;
-  std::vector<Assignment> assignments_;
-  std::set<std::string> known_;
 };
 
 }  // namespace
@@ -187,6 +199,17 @@ std::unique_ptr<model::LlavaModel> load_model(Context& ctx, const model::LlavaCo
   auto model = std::make_unique<model::LlavaModel>(config);
   ModelLoader(ctx, *model, weights, options).run();
   return model;
+}
+
+std::vector<std::string> find_problems(const model::LlavaConfig& config,
+                                       const ModelWeights& weights) {
+  try {
+    model::LlavaModel model(config);
+    Assignments(model, weights);
+    return {};
+  } catch (const Error& error) {
+    return {error.what()};
+  }
 }
 
 WeightBytes weight_bytes(const model::LlavaConfig& config, DType dtype, DType vision_dtype) {

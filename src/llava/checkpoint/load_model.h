@@ -49,6 +49,11 @@ std::unique_ptr<model::LlavaModel> load_model(Context& ctx, const model::LlavaCo
                                               const ModelWeights& weights,
                                               const LoadModelOptions& options);
 
+/// What keeps these sources from filling the model, as load_model would report it; empty if
+/// nothing.
+std::vector<std::string> find_problems(const model::LlavaConfig& config,
+                                       const ModelWeights& weights);
+
 /// Bytes that the parameters of `config` need in these dtypes, tied head counted once.
 struct WeightBytes {
   int64_t decoder = 0;

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `llava inspect`: what a checkpoint is and what it needs.
+#include "command.h"
+#include "command_line.h"
+#include "llava/core/json.h"
+#include "llava/engine/inspection.h"
+
+namespace llava::app {
+namespace {
+
+const CommandHelp kHelp{
+    .name = "inspect",
+    .summary = "Says what a checkpoint is: architecture, tensors, memory, and what is missing.",
+    .details =
+        "Nothing is loaded. What keeps the checkpoint from being used is listed as problems.",
+    .examples =
+        "  llava inspect --model-path llava-v1.5-7b\n"
+        "  llava inspect --model-path my-lora --model-base vicuna-7b-v1.5 --json"};
+
+struct InspectOptions {
+  engine::LoadRequest load;
+  bool tensors = false;
+  bool json = false;
+
+  template <class V>
+  void describe(V& v) {
+    load.describe(v);
+    v.field("tensors", tensors, "list every tensor");
+    v.field("json", json, "print one JSON object");
+  }
+};
+
+constexpr double kMiB = 1024.0 * 1024.0;
+
+void print_members(const OrderedJson& object) {
+  for (const auto& [key, value] : object.items()) {
+    fmt::print("  {:<24} {}\n", key, value.is_string() ? value.get<std::string>() : to_text(value));
+  }
+}
+
+void print_text(const OrderedJson& facts, bool lists_tensors) {
+  for (const auto& [key, value] : facts.items()) {
+    if (value.is_string()) fmt::print("{}: {}\n", key, value.get<std::string>());
+  }
+  for (const char* section : {"decoder", "vision", "projector", "memory"}) {
+    if (!facts.contains(section) || !facts[section].is_object()) continue;
+    fmt::print("{}:\n", section);
+    print_members(facts[section]);
+  }
+  if (facts.contains("tensors")) {
+    fmt::print("tensors: {} in {:.1f} MiB\n", facts["tensors"].size(),
+               facts["bytes"].get<double>() / kMiB);
+    if (lists_tensors) {
+      for (const auto& tensor : facts["tensors"]) {
+        fmt::print("  {} {} {}\n", tensor["name"].get<std::string>(), to_text(tensor["shape"]),
+                   tensor["dtype"].get<std::string>());
+      }
+    }
+  }
+  if (facts["problems"].empty()) fmt::print("problems: none\n");
+  for (const auto& problem : facts["problems"]) {
+    fmt::print("problem: {}\n", problem.get<std::string>());
+  }
+}
+
+}  // namespace
+
+int inspect_command(const Arguments& arguments) {
+  InspectOptions options;
+  if (!parse_into(kHelp, options, arguments)) return 0;
+  const OrderedJson facts = engine::inspect_checkpoint(options.load);
+  if (options.json) {
+    fmt::print("{}\n", to_text(facts));
+  } else {
+    print_text(facts, options.tensors);
+  }
+  return 0;
+}
+
+}  // namespace llava::app

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "picture_source.h"
+
+#include "fetch.h"
+#include "llava/core/file.h"
+
+namespace llava::app {
+
+image::RgbImage load_picture(const std::string& location, const PictureOptions& options) {
+  image::DecodeOptions decode;
+  decode.max_pixels = options.max_pixels;
+  decode.exif_transpose = options.exif_transpose;
+  if (options.rgba_background == "white") decode.rgba_background = image::Rgb{255, 255, 255};
+  const bool is_address = location.starts_with("http://") || location.starts_with("https://");
+  const std::string bytes =
+      is_address ? fetch(location, decode.max_bytes) : read_file(location, decode.max_bytes);
+  return image::decode(std::as_bytes(std::span(bytes)), location, decode);
+}
+
+}  // namespace llava::app

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session.h"
+
+#include <chrono>
+
+#include "llava/core/log.h"
+#include "llava/core/progress.h"
+
+namespace llava::app {
+namespace {
+
+engine::Pretrained open(Runtime& runtime, const engine::LoadRequest& request) {
+  Context ctx = runtime.context();
+  ProgressBar bar("loading");
+  return engine::load_pretrained(
+      ctx, request, [&bar](uint64_t done, uint64_t total) { bar.update(done, total); });
+}
+
+}  // namespace
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+Session::Session(const RuntimeOptions& options, const engine::LoadRequest& request)
+    : runtime(options) {
+  const double start = now_ms();
+  pretrained = open(runtime, request);
+  load_ms = now_ms() - start;
+  log_info("model_loaded", {{"model", pretrained.name},
+                            {"path", pretrained.path.string()},
+                            {"dtype", dtype_name(pretrained.model->dtype())},
+                            {"backend", runtime.backend_name()},
+                            {"ms", load_ms}});
+}
+
+std::vector<engine::PreparedImage> prepare_pictures(const Session& session,
+                                                    const std::vector<std::string>& locations,
+                                                    const PictureOptions& options,
+                                                    double& preprocess_ms) {
+  const double start = now_ms();
+  std::vector<engine::PreparedImage> images;
+  for (const std::string& location : locations) {
+    images.push_back(engine::prepare_image(session.pretrained, load_picture(location, options)));
+  }
+  preprocess_ms += now_ms() - start;
+  return images;
+}
+
+}  // namespace llava::app

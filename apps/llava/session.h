@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the subcommands that talk to a model share: flags, opening with progress, JSON of an answer.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "llava/engine/answer.h"
+#include "llava/engine/pretrained.h"
+#include "llava/runtime.h"
+#include "picture_source.h"
+
+namespace llava::app {
+
+/// A backend and the checkpoint opened on it.
+struct Session {
+  Runtime runtime;
+  engine::Pretrained pretrained;
+  double load_ms = 0;
+
+  Session(const RuntimeOptions& options, const engine::LoadRequest& request);
+};
+
+/// Milliseconds since an arbitrary start.
+double now_ms();
+
+/// Reads and prepares pictures; `preprocess_ms` grows by the time it took.
+std::vector<engine::PreparedImage> prepare_pictures(const Session& session,
+                                                    const std::vector<std::string>& locations,
+                                                    const PictureOptions& options,
+                                                    double& preprocess_ms);
+
+}  // namespace llava::app

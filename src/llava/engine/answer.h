@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One answer: budget checks, prefill, generation, text as it comes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llava/engine/generation.h"
+#include "llava/engine/prompt_images.h"
+
+namespace llava::engine {
+
+/// Decoding settings a user may give; what is not given comes from the checkpoint's
+/// generation_config.json, then from the published library's defaults.
+struct AnswerOptions {
+  float temperature = 0.2f;
+  std::optional<float> top_p;
+  std::optional<int32_t> top_k;
+  int32_t num_beams = 1;
+  int32_t max_new_tokens = 512;
+  std::optional<float> repetition_penalty;
+  std::vector<std::string> stop;
+  std::optional<uint64_t> seed;
+
+  template <class V>
+  void describe(V& v) {
+    v.field("temperature", temperature, "0 chooses the most likely token, above 0 samples",
+            at_least(0.0f));
+    v.field("top-p", top_p, "sample from the smallest set of tokens with this probability in all",
+            in_range(0.0f, 1.0f));
+    v.field("top-k", top_k, "sample from this many most likely tokens; 0: all", at_least(0));
+    v.field("num-beams", num_beams, "width of the beam search; 1: none", in_range(1, 256));
+    v.field("max-new-tokens", max_new_tokens, "upper bound on generated tokens",
+            in_range(1, 1 << 20));
+    v.field("repetition-penalty", repetition_penalty,
+            "above 1 makes tokens that occurred less likely");
+    v.field("stop", stop, "text that ends the answer (may be given several times)");
+    v.field("seed", seed, "seed of the sampling; without it a random one, which is logged");
+  }
+};
+
+/// What an answer is made for.
+struct AnswerTimings {
+  double preprocess_ms = 0;
+  double encode_ms = 0;
+  double prefill_ms = 0;
+  double first_token_ms = 0;
+  double decode_ms = 0;
+};
+
+struct Answer {
+  std::string text;  ///< special tokens skipped, outer whitespace trimmed, cut at a stop string
+  std::vector<int32_t> ids;
+  FinishReason finish_reason = FinishReason::kLength;
+  AnswerTimings timings;
+};
+
+/// Called as the answer grows; either may be empty.
+struct AnswerCallbacks {
+  std::function<void(int32_t id)> on_id;
+  /// Text that may be shown now: whole characters, nothing that may belong to a stop string.
+  std::function<void(std::string_view text)> on_text;
+};
+
+/// Generation settings for this checkpoint from what the user gave.
+GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOptions& options,
+                                const PreparedPrompt& prompt);
+
+/// Generates one answer. Cancelled through `stop` between two tokens.
+///
+/// Throws: Error(kInvalidArgument) when the prompt leaves no room in the context, with all counts,
+/// before any work; Error(kResourceExhausted) when the KV cache does not fit.
+Answer generate_answer(Context& ctx, const Pretrained& pretrained, const PreparedPrompt& prompt,
+                       const AnswerOptions& options, const AnswerCallbacks& callbacks,
+                       std::stop_token stop = {});
+
+}  // namespace llava::engine

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/engine/checkpoint_text.h"
+
+#include "llava/checkpoint/gguf.h"
+#include "llava/checkpoint/gguf_language_model.h"
+#include "llava/core/log.h"
+#include "llava/text/choose_template.h"
+#include "llava/text/gguf_vocabulary.h"
+#include "llava/text/load_tokenizer.h"
+
+namespace llava::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using checkpoint::Layout;
+
+text::GgufVocabulary to_vocabulary(checkpoint::GgufVocabularyData data) {
+  text::GgufVocabulary vocabulary;
+  vocabulary.model = std::move(data.model);
+  vocabulary.pre = std::move(data.pre);
+  vocabulary.tokens = std::move(data.tokens);
+  vocabulary.scores = std::move(data.scores);
+  vocabulary.token_types = std::move(data.types);
+  vocabulary.merges = std::move(data.merges);
+  vocabulary.bos_id = data.bos_id;
+  vocabulary.eos_id = data.eos_id;
+  vocabulary.unk_id = data.unk_id;
+  vocabulary.pad_id = data.pad_id;
+  vocabulary.add_bos = data.add_bos;
+  vocabulary.add_eos = data.add_eos;
+  vocabulary.add_space_prefix = data.add_space_prefix;
+  return vocabulary;
+}
+
+// The original opens LLaMA-class checkpoints with the slow tokenizer and Mistral's with the fast
+// one.
+text::TokenizerForm form_for(const CheckpointPlace& place) {
+  const checkpoint::CheckpointDescription& description = place.description;
+  if (description.layout == Layout::kHuggingFace) return text::TokenizerForm::kFast;
+  const bool has_sentencepiece = fs::exists(place.language_model() / "tokenizer.model");
+  if (!has_sentencepiece) return text::TokenizerForm::kAutomatic;
+  const bool is_own_mistral =
+      place.base.empty() && description.config.decoder.family == model::DecoderFamily::kMistral;
+  return is_own_mistral ? text::TokenizerForm::kFast : text::TokenizerForm::kSlow;
+}
+
+void add_image_tokens(const checkpoint::CheckpointDescription& description,
+                      text::Tokenizer& tokenizer) {
+  const bool is_original =
+      description.layout != Layout::kHuggingFace && description.layout != Layout::kLanguageModel;
+  if (!is_original || !description.config.has_vision) return;
+  if (description.use_im_patch_token) tokenizer.add_special_token("<im_patch>");
+  if (description.use_im_start_end) {
+    tokenizer.add_special_token("<im_start>");
+    tokenizer.add_special_token("<im_end>");
+  }
+}
+
+std::string default_conv_mode(const CheckpointPlace& place, bool has_chat_template) {
+  const checkpoint::CheckpointDescription& description = place.description;
+  if (!description.conv_mode.empty()) return description.conv_mode;
+  const bool is_published_by_original =
+      description.layout != Layout::kHuggingFace && description.layout != Layout::kLanguageModel;
+  if (!is_published_by_original && has_chat_template) return {};
+  const std::string mode = is_published_by_original ? text::template_for_program(place.name)
+                                                    : text::template_for_family(place.name);
+  log_info("conv_mode_from_name", {{"name", place.name}, {"conv_mode", mode}});
+  return mode;
+}
+
+}  // namespace
+
+CheckpointText read_checkpoint_text(const CheckpointPlace& place) {
+  CheckpointText result;
+  const fs::path& source = place.language_model();
+  if (fs::is_directory(source)) {
+    result.tokenizer = text::load_tokenizer(source, form_for(place));
+    result.chat_template = text::load_chat_template(source);
+  } else {
+    auto data = checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(source));
+    if (!data.chat_template.empty()) {
+      result.chat_template = text::ChatTemplate::parse(data.chat_template, source.string());
+    }
+    result.tokenizer = text::make_gguf_tokenizer(to_vocabulary(std::move(data)));
+  }
+  add_image_tokens(place.description, *result.tokenizer);
+  result.conv_mode = default_conv_mode(place, result.chat_template.has_value());
+  return result;
+}
+
+CheckpointText open_checkpoint_text(const TextRequest& request) {
+  const fs::path path = request.model_path;
+  const bool is_bare_tokenizer =
+      fs::is_regular_file(path) && (path.extension() == ".json" || path.extension() == ".model");
+  if (is_bare_tokenizer) {
+    CheckpointText result;
+    result.tokenizer = text::load_tokenizer(path);
+    return result;
+  }
+  const bool is_tokenizer_folder =
+      fs::is_directory(path) && !fs::exists(path / "config.json") &&
+      (fs::exists(path / "tokenizer.json") || fs::exists(path / "tokenizer.model"));
+  if (is_tokenizer_folder) {
+    CheckpointText result;
+    result.tokenizer = text::load_tokenizer(path);
+    return result;
+  }
+  return read_checkpoint_text(
+      locate_checkpoint(request.model_path, request.model_base, request.model_name));
+}
+
+}  // namespace llava::engine

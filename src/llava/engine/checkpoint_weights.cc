@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/engine/checkpoint_weights.h"
+
+#include "llava/checkpoint/adapter_config.h"
+#include "llava/checkpoint/gguf.h"
+#include "llava/checkpoint/gguf_language_model.h"
+#include "llava/checkpoint/key_names.h"
+#include "llava/checkpoint/lora_weights.h"
+#include "llava/checkpoint/resized_table.h"
+#include "llava/checkpoint/sharded.h"
+
+namespace llava::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using checkpoint::Layout;
+using SourcePtr = std::shared_ptr<const checkpoint::TensorSource>;
+
+// Full weights of a folder or GGUF file under the original's names.
+SourcePtr open_language_model(const fs::path& path) {
+  if (!fs::is_directory(path)) {
+    return checkpoint::gguf_language_model(checkpoint::GgufFile::open(path));
+  }
+  return checkpoint::rename_source(checkpoint::open_weights(path), [](std::string_view key) {
+    return std::optional<std::string>(checkpoint::canonical_name(key));
+  });
+}
+
+SourcePtr open_tower(const fs::path& folder) {
+  return checkpoint::rename_source(checkpoint::open_weights(folder),
+                                   checkpoint::canonical_tower_name);
+}
+
+void add_lora(const fs::path& folder, checkpoint::ModelWeights& weights) {
+  const checkpoint::AdapterConfig config = checkpoint::read_adapter_config(folder);
+  checkpoint::LoraWeights lora = checkpoint::read_lora_weights(folder, config);
+  for (auto& [name, pair] : lora.pairs) weights.adapters[name] = {pair.a, pair.b, pair.scale};
+  if (!lora.replacements.empty()) {
+    weights.sources.push_back(checkpoint::source_of_tensors(std::move(lora.replacements),
+                                                            (folder / "adapter_model").string()));
+  }
+  if (auto trained = checkpoint::open_non_lora_trainables(folder)) {
+    weights.sources.push_back(std::move(trained));
+  }
+}
+
+// The checkpoint's own type; float32 where the weights are quantised.
+DType own_dtype(const checkpoint::ModelWeights& weights) {
+  const std::string probe = "model.layers.0.self_attn.q_proj.weight";
+  for (const SourcePtr& source : weights.sources) {
+    const auto it = source->tensors().find(probe);
+    if (it != source->tensors().end() && is_compute_dtype(it->second.dtype)) {
+      return it->second.dtype;
+    }
+  }
+  return DType::kFloat32;
+}
+
+}  // namespace
+
+bool needs_base(Layout layout) {
+  return layout == Layout::kLora || layout == Layout::kProjectorOnly;
+}
+
+CheckpointWeights open_checkpoint_weights(CheckpointPlace& place, const fs::path& tower_folder,
+                                          int32_t num_tokens) {
+  CheckpointWeights weights;
+  checkpoint::CheckpointDescription& description = place.description;
+  std::vector<SourcePtr>& sources = weights.model.sources;
+  if (description.layout == Layout::kLora) add_lora(place.path, weights.model);
+  if (description.layout == Layout::kProjectorOnly) {
+    sources.push_back(checkpoint::open_projector_file(place.path));
+  }
+  weights.is_tower_separate =
+      description.config.has_vision && !tower_folder.empty() && !description.has_tower_weights;
+  if (weights.is_tower_separate) sources.push_back(open_tower(tower_folder));
+  if (needs_base(description.layout) && place.base.empty()) return weights;
+  sources.push_back(open_language_model(place.language_model()));
+  // A GGUF file or a base says by leaving the head out that it is tied.
+  const bool can_learn = !place.base.empty() || place.is_gguf(place.path);
+  if (can_learn && !sources.back()->tensors().contains("lm_head.weight")) {
+    description.config.decoder.is_head_tied = true;
+  }
+  if (description.layout != Layout::kHuggingFace) {
+    sources = checkpoint::fit_tables(std::move(sources), description.config.decoder, num_tokens);
+  }
+  return weights;
+}
+
+Dtypes choose_dtypes(const LoadRequest& request, const CheckpointWeights& weights) {
+  Dtypes dtypes;
+  dtypes.model =
+      request.dtype == "auto" ? own_dtype(weights.model) : *dtype_from_name(request.dtype);
+  dtypes.vision = weights.is_tower_separate ? DType::kFloat32 : dtypes.model;
+  if (request.vision_dtype != "auto") dtypes.vision = *dtype_from_name(request.vision_dtype);
+  return dtypes;
+}
+
+}  // namespace llava::engine

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The weight files of a checkpoint, opened and named but not loaded.
+#pragma once
+
+#include <filesystem>
+
+#include "llava/checkpoint/load_model.h"
+#include "llava/engine/checkpoint_place.h"
+#include "llava/engine/pretrained.h"
+
+namespace llava::engine {
+
+struct CheckpointWeights {
+  checkpoint::ModelWeights model;
+  /// The tower's weights come from its own folder.
+  bool is_tower_separate = false;
+};
+
+/// Opens all sources of a checkpoint in their order of precedence. `place.description` learns from
+/// them whether the head is tied. `num_tokens` is the tokenizer's size.
+///
+/// Throws: what the readers throw.
+CheckpointWeights open_checkpoint_weights(CheckpointPlace& place,
+                                          const std::filesystem::path& tower_folder,
+                                          int32_t num_tokens);
+
+/// Compute types of the model and of its vision tower.
+struct Dtypes {
+  DType model = DType::kFloat32;
+  DType vision = DType::kFloat32;
+};
+
+/// Settles "auto": the checkpoint's own type, float32 where its weights are quantised; the tower in
+/// float32 when it comes from its own folder, as the original runs it, else as the model.
+Dtypes choose_dtypes(const LoadRequest& request, const CheckpointWeights& weights);
+
+/// LoRA directories and projector-only ones.
+bool needs_base(checkpoint::Layout layout);
+
+}  // namespace llava::engine

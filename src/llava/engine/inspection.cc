@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/engine/inspection.h"
+
+#include <set>
+
+#include "llava/core/error.h"
+#include "llava/core/json.h"
+#include "llava/engine/checkpoint_images.h"
+#include "llava/engine/checkpoint_text.h"
+#include "llava/engine/checkpoint_weights.h"
+#include "llava/engine/kv_cache.h"
+#include "llava/engine/memory.h"
+
+namespace llava::engine {
+namespace {
+
+using checkpoint::Layout;
+
+std::string_view family_name(model::DecoderFamily family) {
+  switch (family) {
+    case model::DecoderFamily::kLlama:
+      return "llama";
+    case model::DecoderFamily::kMistral:
+      return "mistral";
+    case model::DecoderFamily::kQwen2:
+      return "qwen2";
+  }
+  return "llama";
+}
+
+std::string_view scaling_name(model::RopeScaling scaling) {
+  switch (scaling) {
+    case model::RopeScaling::kNone:
+      return "none";
+    case model::RopeScaling::kLinear:
+      return "linear";
+    case model::RopeScaling::kDynamic:
+      return "dynamic";
+    case model::RopeScaling::kLlama3:
+      return "llama3";
+  }
+  return "none";
+}
+
+OrderedJson describe_decoder(const model::DecoderConfig& c) {
+  OrderedJson json;
+  json["family"] = family_name(c.family);
+  json["vocab_size"] = c.vocab_size;
+  json["hidden_size"] = c.hidden_size;
+  json["intermediate_size"] = c.intermediate_size;
+  json["num_hidden_layers"] = c.num_hidden_layers;
+  json["num_attention_heads"] = c.num_attention_heads;
+  json["num_key_value_heads"] = c.num_key_value_heads;
+  json["head_dim"] = c.head_dim;
+  json["max_position_embeddings"] = c.max_position_embeddings;
+  json["rms_norm_eps"] = c.rms_norm_eps;
+  json["rope_theta"] = c.rope.theta;
+  json["rope_scaling"] = scaling_name(c.rope.scaling);
+  json["sliding_window"] = c.sliding_window > 0 ? OrderedJson(c.sliding_window) : OrderedJson();
+  json["attention_bias"] = c.has_qkv_bias;
+  json["tie_word_embeddings"] = c.is_head_tied;
+  return json;
+}
+
+OrderedJson describe_vision(const CheckpointPlace& place, const std::string& tower_folder) {
+  const model::VisionConfig& c = place.description.config.vision;
+  OrderedJson json;
+  json["tower"] = place.description.vision_tower;
+  json["folder"] = tower_folder;
+  json["hidden_size"] = c.hidden_size;
+  json["intermediate_size"] = c.intermediate_size;
+  json["num_hidden_layers"] = c.num_hidden_layers;
+  json["num_attention_heads"] = c.num_attention_heads;
+  json["image_size"] = c.image_size;
+  json["patch_size"] = c.patch_size;
+  json["feature_layers"] = place.description.config.vision_feature_layers;
+  json["keeps_class_token"] = place.description.config.geometry.has_class_token;
+  return json;
+}
+
+OrderedJson describe_projector(const model::LlavaConfig& c) {
+  OrderedJson json;
+  switch (c.projector.type) {
+    case model::ProjectorType::kIdentity:
+      json["type"] = "identity";
+      break;
+    case model::ProjectorType::kLinear:
+      json["type"] = "linear";
+      break;
+    case model::ProjectorType::kMlp:
+      json["type"] = fmt::format("mlp{}x_gelu", c.projector.mlp_depth);
+      break;
+  }
+  json["in_features"] = static_cast<int64_t>(c.vision.hidden_size) *
+                        static_cast<int64_t>(c.vision_feature_layers.size());
+  json["out_features"] = c.decoder.hidden_size;
+  return json;
+}
+
+class Inspection {
+ public:
+  explicit Inspection(const LoadRequest& request)
+      : request_(request),
+        place_(locate_checkpoint(request.model_path, request.model_base, request.model_name,
+                                 /*requires_base=*/false)) {}
+
+  OrderedJson run() {
+    const checkpoint::CheckpointDescription& description = place_.description;
+    json_["path"] = place_.path.string();
+    json_["name"] = place_.name;
+    json_["layout"] = checkpoint::layout_name(description.layout);
+    json_["architecture"] = description.architecture;
+    json_["decoder"] = describe_decoder(description.config.decoder);
+    json_["vision"] = nullptr;
+    json_["projector"] = nullptr;
+    if (needs_base(description.layout) && place_.base.empty()) {
+      problems_.push_back("its base language model is needed to use it: give --model-base");
+    }
+    attempt([&] { add_vision(); });
+    attempt([&] { add_text(); });
+    attempt([&] { add_tensors(); });
+    json_["problems"] = problems_;
+    return std::move(json_);
+  }
+
+ private:
+  template <class Function>
+  void attempt(const Function& function) {
+    try {
+      function();
+    } catch (const Error& error) {
+      problems_.push_back(error.what());
+    }
+  }
+
+  void add_vision() {
+    if (!place_.description.config.has_vision) return;
+    json_["vision"] = {{"tower", place_.description.vision_tower}};
+    if (place_.description.layout != Layout::kHuggingFace) {
+      tower_folder_ = locate_vision_tower(place_, request_.vision_tower);
+    }
+    const CheckpointImages images = read_checkpoint_images(
+        place_, tower_folder_,
+        {.preprocess = request_.preprocess, .image_aspect_ratio = request_.image_aspect_ratio});
+    json_["vision"] = describe_vision(place_, tower_folder_.string());
+    json_["projector"] = describe_projector(place_.description.config);
+  }
+
+  void add_text() {
+    json_["conv_mode"] = nullptr;
+    if (needs_base(place_.description.layout) && place_.base.empty()) return;
+    const CheckpointText text = read_checkpoint_text(place_);
+    num_tokens_ = text.tokenizer->size();
+    json_["conv_mode"] = text.conv_mode.empty() ? "chat_template" : text.conv_mode;
+    json_["tokenizer"] = {{"size", num_tokens_}};
+    const int32_t vocab_size = place_.description.config.decoder.vocab_size;
+    if (num_tokens_ > vocab_size) {
+      problems_.push_back(fmt::format(
+          "the tokenizer has {} tokens, the table {} rows: the last {} tokens cannot be "
+          "used",
+          num_tokens_, vocab_size, num_tokens_ - vocab_size));
+    }
+  }
+
+  void add_tensors() {
+    json_["tensors"] = OrderedJson::array();
+    json_["bytes"] = 0;
+    const CheckpointWeights weights = open_checkpoint_weights(place_, tower_folder_, num_tokens_);
+    int64_t bytes = 0;
+    std::set<std::string> listed;
+    for (const auto& source : weights.model.sources) {
+      for (const auto& [name, info] : source->tensors()) {
+        if (!listed.insert(name).second) continue;
+        bytes += info.stored_bytes;
+        json_["tensors"].push_back({{"name", name},
+                                    {"shape", info.shape},
+                                    {"dtype", info.stored_as},
+                                    {"bytes", info.stored_bytes},
+                                    {"file", info.file}});
+      }
+    }
+    json_["adapters"] = weights.model.adapters.size();
+    json_["bytes"] = bytes;
+    add_memory(weights);
+    for (std::string& problem :
+         checkpoint::find_problems(place_.description.config, weights.model)) {
+      problems_.push_back(std::move(problem));
+    }
+  }
+
+  void add_memory(const CheckpointWeights& weights) {
+    const Dtypes dtypes = choose_dtypes(request_, weights);
+    const model::LlavaConfig& config = place_.description.config;
+    const checkpoint::WeightBytes bytes =
+        checkpoint::weight_bytes(config, dtypes.model, dtypes.vision);
+    OrderedJson memory;
+    memory["dtype"] = dtype_name(dtypes.model);
+    memory["vision_dtype"] = dtype_name(dtypes.vision);
+    memory["weights"] = bytes.total();
+    memory["decoder"] = bytes.decoder;
+    memory["projector"] = bytes.projector;
+    memory["vision"] = bytes.vision;
+    memory["kv_per_token"] = KvCache::bytes_per_token(config.decoder, dtypes.model);
+    if (const auto available = available_memory_bytes()) {
+      memory["available"] = *available;
+      if (bytes.total() > *available) {
+        problems_.push_back("the weights do not fit into the memory that is available now");
+      }
+    }
+    json_["memory"] = std::move(memory);
+  }
+
+  const LoadRequest& request_;
+  CheckpointPlace place_;
+  std::filesystem::path tower_folder_;
+  int32_t num_tokens_ = 0;
+  OrderedJson json_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+OrderedJson inspect_checkpoint(const LoadRequest& request) { return Inspection(request).run(); }
+
+}  // namespace llava::engine

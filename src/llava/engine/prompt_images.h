@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From prompt text and pictures to what the model takes: ids, placeholders, tiles.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "llava/engine/model_runner.h"
+#include "llava/engine/pretrained.h"
+#include "llava/image/rgb_image.h"
+#include "llava/text/multimodal_sequence.h"
+
+namespace llava::engine {
+
+/// One picture, planned and preprocessed.
+struct PreparedImage {
+  image::ImageLayout layout;
+  Tensor pixels_ICHW;  ///< host float32 tiles
+};
+
+/// A prompt ready for ModelRunner.
+struct PreparedPrompt {
+  std::vector<int32_t> ids_with_sentinels;
+  text::MultimodalSequence sequence;
+  std::vector<image::ImageLayout> layouts;
+  std::vector<model::FeatureRun> runs;
+  Tensor pixels_ICHW;
+
+  int32_t num_tokens() const { return static_cast<int32_t>(sequence.ids.size()); }
+  int32_t num_image_tokens() const;
+  PromptInputs inputs() const {
+    return {.ids = sequence.ids, .runs = runs, .pixels_ICHW = pixels_ICHW, .layouts = layouts};
+  }
+};
+
+/// Plans and preprocesses one picture by the checkpoint's rules.
+///
+/// Throws: Error(kInvalidArgument) if the checkpoint has no vision tower.
+PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture);
+
+/// Tokenizes a prompt that has one `<image>` for each picture, by the rule of the checkpoint's
+/// layout; ids hold text::kImageSentinel for each.
+std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt);
+
+/// Joins tokenized prompt and pictures.
+///
+/// Throws: Error(kInvalidArgument) when `<image>` and pictures differ in number (both named), or an
+/// id is beyond the model's vocabulary.
+PreparedPrompt prepare_prompt(const Pretrained& pretrained, std::vector<int32_t> ids,
+                              const std::vector<PreparedImage>& images);
+
+/// Cuts a list such as "a.jpg,b.jpg" at `separator`; empty parts are dropped.
+std::vector<std::string> split_list(const std::string& list, const std::string& separator);
+
+}  // namespace llava::engine

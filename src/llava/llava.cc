@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/llava.h"
+
+#include <cstdio>
+
+#include "llava/engine/answer.h"
+#include "llava/engine/dialogue.h"
+#include "llava/image/decode.h"
+#include "llava/runtime.h"
+
+namespace llava {
+namespace {
+
+engine::LoadRequest to_request(const ModelOptions& options) {
+  engine::LoadRequest request;
+  request.model_path = options.model_path;
+  request.model_base = options.model_base;
+  request.model_name = options.model_name;
+  request.vision_tower = options.vision_tower;
+  if (options.dtype != "auto" && !dtype_from_name(options.dtype)) {
+    fail(ErrorCode::kInvalidArgument, "dtype is '{}', expected auto, float32, bfloat16 or float16",
+         options.dtype);
+  }
+  request.dtype = options.dtype;
+  return request;
+}
+
+image::RgbImage decode_picture(const Picture& picture) {
+  if (picture.bytes.empty()) return image::decode_file(picture.path);
+  return image::decode(std::as_bytes(std::span(picture.bytes)), "picture");
+}
+
+class LoadedModel final : public Model {
+ public:
+  explicit LoadedModel(const ModelOptions& options)
+      : runtime_(
+            {.device = options.device, .backend = options.backend, .threads = options.threads}) {
+    Context ctx = runtime_.context();
+    pretrained_ = engine::load_pretrained(ctx, to_request(options), options.on_progress);
+  }
+
+  const std::string& name() const override { return pretrained_.name; }
+
+  Reply ask(const Question& question) override {
+    std::vector<engine::PreparedImage> images;
+    for (const Picture& picture : question.pictures) {
+      images.push_back(engine::prepare_image(pretrained_, decode_picture(picture)));
+    }
+    const engine::PreparedPrompt prompt = engine::prepare_prompt(
+        pretrained_, engine::tokenize_prompt(pretrained_, prompt_text(question)), images);
+    engine::AnswerOptions options;
+    options.temperature = question.temperature;
+    options.top_p = question.top_p;
+    options.num_beams = question.num_beams;
+    options.max_new_tokens = question.max_new_tokens;
+    options.stop = question.stop;
+    options.seed = question.seed;
+    Context ctx = runtime_.context();
+    engine::Answer answer =
+        engine::generate_answer(ctx, pretrained_, prompt, options,
+                                {.on_id = {}, .on_text = question.on_text}, question.cancel);
+    return {.text = std::move(answer.text),
+            .finish_reason = std::string(finish_reason_name(answer.finish_reason)),
+            .prompt_ids = prompt.ids_with_sentinels,
+            .generated_ids = std::move(answer.ids),
+            .prompt_tokens = prompt.num_tokens(),
+            .image_tokens = prompt.num_image_tokens()};
+  }
+
+ private:
+  std::string prompt_text(const Question& question) const {
+    engine::Dialogue dialogue(pretrained_,
+                              engine::choose_conv_mode(pretrained_, question.conv_mode));
+    auto num_new_pictures = static_cast<int>(question.pictures.size());
+    for (const Round& round : question.history) {
+      dialogue.ask(round.query, num_new_pictures);
+      dialogue.answer(round.answer);
+      num_new_pictures = 0;
+    }
+    dialogue.ask(question.query, num_new_pictures);
+    return dialogue.prompt();
+  }
+
+  Runtime runtime_;
+  engine::Pretrained pretrained_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> load_pretrained_model(const ModelOptions& options) {
+  return std::make_unique<LoadedModel>(options);
+}
+
+std::string eval_model(const EvalArguments& arguments) {
+  const auto model = load_pretrained_model({.model_path = arguments.model_path,
+                                            .model_base = arguments.model_base,
+                                            .model_name = arguments.model_name});
+  Question question{.query = arguments.query,
+                    .conv_mode = arguments.conv_mode,
+                    .temperature = arguments.temperature,
+                    .top_p = arguments.top_p,
+                    .num_beams = arguments.num_beams,
+                    .max_new_tokens = arguments.max_new_tokens};
+  for (const std::string& path : engine::split_list(arguments.image_file, arguments.sep)) {
+    question.pictures.push_back(Picture::file(path));
+  }
+  Reply reply = model->ask(question);
+  std::puts(reply.text.c_str());
+  return std::move(reply.text);
+}
+
+}  // namespace llava

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/runtime.h"
+
+#include <charconv>
+#include <string_view>
+
+#include "llava/backend/native/native_backend.h"
+#include "llava/core/error.h"
+#ifdef LLAVA_HAS_TORCH
+#include "llava/backend/torch/torch_backend.h"
+#endif
+
+namespace llava {
+namespace {
+
+Device parse_device(std::string_view name) {
+  if (name == "cpu") return {};
+  if (name == "mps") return {.type = DeviceType::kMps};
+  if (name == "cuda") return {.type = DeviceType::kCuda};
+  constexpr std::string_view kCudaPrefix = "cuda:";
+  if (name.starts_with(kCudaPrefix)) {
+    const std::string_view digits = name.substr(kCudaPrefix.size());
+    Device device{.type = DeviceType::kCuda};
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), device.index);
+    if (error == std::errc() && end == digits.data() + digits.size() && device.index >= 0) {
+      return device;
+    }
+  }
+  fail(ErrorCode::kInvalidArgument, "--device is '{}', expected cpu, cuda, cuda:N or mps", name);
+}
+
+std::unique_ptr<Backend> torch_backend([[maybe_unused]] Device device,
+                                       [[maybe_unused]] int num_threads) {
+#ifdef LLAVA_HAS_TORCH
+  return make_torch_backend(device, num_threads);
+#else
+  fail(ErrorCode::kUnavailable,
+       "this build has no LibTorch backend, which cuda, mps and --backend torch need: run "
+       "scripts/setup --torch and build the preset release-torch");
+#endif
+}
+
+}  // namespace
+
+Runtime::Runtime(const RuntimeOptions& options)
+    : pool_(std::make_unique<ThreadPool>(options.threads)) {
+  const Device device = parse_device(options.device);
+  const bool is_cpu = device.type == DeviceType::kCpu;
+  if (options.backend == "native" && !is_cpu) {
+    fail(ErrorCode::kInvalidArgument, "--backend native runs on the cpu, but --device is '{}'",
+         options.device);
+  }
+  if (is_cpu && options.backend != "torch") {
+    backend_ = native::make_native_backend(*pool_);
+  } else {
+    backend_ = torch_backend(device, pool_->num_threads());
+  }
+}
+
+std::vector<std::string> backend_names() {
+#ifdef LLAVA_HAS_TORCH
+  return {"native", "torch"};
+#else
+  return {"native"};
+#endif
+}
+
+std::vector<std::string> device_names() {
+  std::vector<std::string> names{"cpu"};
+#ifdef LLAVA_HAS_TORCH
+  if (torch_cuda_available()) names.emplace_back("cuda");
+  if (torch_mps_available()) names.emplace_back("mps");
+#endif
+  return names;
+}
+
+std::string torch_backend_version() {
+#ifdef LLAVA_HAS_TORCH
+  return torch_version();
+#else
+  return {};
+#endif
+}
+
+}  // namespace llava
