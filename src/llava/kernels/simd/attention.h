@@ -33,10 +33,22 @@ inline KeyRange clip_to_block(KeyRange range, int64_t base) {
   return {begin > 0 ? begin : 0, end < kAttentionBlock ? end : kAttentionBlock};
 }
 
-inline int64_t row_offset(const KeyValueRows& cache, int64_t position) {
-  return (cache.pages[position / cache.page_size] * cache.page_size + position % cache.page_size) *
-         cache.stride;
-}
+/// Where the rows of positions [base + keys.begin, base + keys.end) lie, in elements.
+struct RowOffsets {
+  KeyRange keys;
+  int64_t offsets[kAttentionBlock];
+
+  RowOffsets(const KeyValueRows& cache, int64_t base, KeyRange present) : keys(present) {
+    int64_t page = (base + keys.begin) / cache.page_size;
+    int64_t slot = (base + keys.begin) % cache.page_size;
+    for (int64_t j = keys.begin; j < keys.end; ++j) {
+      offsets[j] = (cache.pages[page] * cache.page_size + slot) * cache.stride;
+      if (++slot < cache.page_size) continue;
+      slot = 0;
+      ++page;
+    }
+  }
+};
 
 /// The working memory of one call, laid out in the scratch buffer.
 struct AttentionScratch {
@@ -68,37 +80,44 @@ struct CachedBlock {
 
   const AttentionArgs& args;
   const AttentionScratch& scratch;
-  KeyRange keys;
-  int64_t offsets[kAttentionBlock];
+  const RowOffsets& rows;
+  /// The block that will be read after this one, or null.
+  const RowOffsets* next;
 
-  CachedBlock(const AttentionArgs& call, const AttentionScratch& memory, int64_t base,
-              KeyRange present)
-      : args(call), scratch(memory), keys(present) {
-    for (int64_t j = keys.begin; j < keys.end; ++j) offsets[j] = row_offset(args.cache, base + j);
+  const T* key_row(int64_t j) const {
+    return static_cast<const T*>(args.cache.keys) + rows.offsets[j];
   }
-
-  const T* key_row(int64_t j) const { return static_cast<const T*>(args.cache.keys) + offsets[j]; }
   const T* value_row(int64_t j) const {
-    return static_cast<const T*>(args.cache.values) + offsets[j];
+    return static_cast<const T*>(args.cache.values) + rows.offsets[j];
   }
 
   /// Columns [e, e + lanes) of keys [j, j + lanes), transposed: tile[i] is column e + i.
   [[gnu::always_inline]] void load_keys(int64_t j, int64_t e, V (&tile)[I::kLanes]) const {
-    for (int64_t i = 0; i < I::kLanes; ++i) {
-      const bool is_present = j + i >= keys.begin && j + i < keys.end;
-      tile[i] = is_present ? load_some<I>(key_row(j + i) + e, args.head_width - e) : I::zero();
+    const KeyRange keys = rows.keys;
+    if (j >= keys.begin && j + I::kLanes <= keys.end && e + I::kLanes <= args.head_width) {
+#pragma GCC unroll 16
+      for (int i = 0; i < I::kLanes; ++i) tile[i] = I::load(key_row(j + i) + e);
+    } else {
+      for (int i = 0; i < I::kLanes; ++i) {
+        const bool is_present = j + i >= keys.begin && j + i < keys.end;
+        tile[i] = is_present ? load_some<I>(key_row(j + i) + e, args.head_width - e) : I::zero();
+      }
     }
     I::transpose(tile);
   }
 
-  /// Asks for the values of these keys and the keys of the next group.
-  void prefetch(int64_t j) const {
+  [[gnu::always_inline]] void prefetch_row(const T* row) const {
     const int64_t bytes = args.head_width * static_cast<int64_t>(sizeof(T));
-    for (int64_t i = j; i < j + 2 * I::kLanes && i < keys.end; ++i) {
-      if (i < keys.begin) continue;
-      const T* row = i < j + I::kLanes ? value_row(i) : key_row(i);
-      for (int64_t byte = 0; byte < bytes; byte += 64) {
-        __builtin_prefetch(reinterpret_cast<const char*>(row) + byte);
+    for (int64_t byte = 0; byte < bytes; byte += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(row) + byte);
+    }
+  }
+  /// Asks for the values of keys [j, j + lanes), and for the same keys of the next block.
+  [[gnu::always_inline]] void prefetch(int64_t j) const {
+    for (int64_t i = j; i < j + I::kLanes; ++i) {
+      if (i >= rows.keys.begin && i < rows.keys.end) prefetch_row(value_row(i));
+      if (next != nullptr && i < next->keys.end) {
+        prefetch_row(static_cast<const T*>(args.cache.keys) + next->offsets[i]);
       }
     }
   }
@@ -111,7 +130,7 @@ struct CachedBlock {
     }
     const float* q = scratch.q + row * scratch.padded_width;
     for (int64_t j = 0; j < kAttentionBlock; j += I::kLanes) {
-      if (j + I::kLanes <= keys.begin || j >= keys.end) continue;
+      if (j + I::kLanes <= rows.keys.begin || j >= rows.keys.end) continue;
       prefetch(j);
       V acc[R];
 #pragma GCC unroll 8
@@ -153,10 +172,9 @@ struct PackedBlock {
   const AttentionArgs& args;
   const AttentionScratch& scratch;
 
-  PackedBlock(const AttentionArgs& call, const AttentionScratch& memory, int64_t base,
-              KeyRange present)
+  PackedBlock(const AttentionArgs& call, const AttentionScratch& memory, const RowOffsets& rows)
       : args(call), scratch(memory) {
-    const CachedBlock<I, T> cached(call, memory, base, present);
+    const CachedBlock<I, T> cached{call, memory, rows, nullptr};
     for (int64_t j = 0; j < kAttentionBlock; j += I::kLanes) {
       for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
         V tile[I::kLanes];
@@ -166,7 +184,7 @@ struct PackedBlock {
         }
       }
     }
-    for (int64_t j = present.begin; j < present.end; ++j) {
+    for (int64_t j = rows.keys.begin; j < rows.keys.end; ++j) {
       to_float<I, T>(cached.value_row(j), scratch.values + j * scratch.padded_width,
                      args.head_width);
     }
@@ -360,17 +378,23 @@ void attention(const AttentionArgs& args) noexcept {
   }
   const KeyRange all = {visible_keys(args, args.row_begin).begin,
                         visible_keys(args, args.row_end - 1).end};
-  for (int64_t base = all.begin / kAttentionBlock * kAttentionBlock; base < all.end;
-       base += kAttentionBlock) {
-    const KeyRange present = clip_to_block(all, base);
+  const int64_t first_block = all.begin / kAttentionBlock * kAttentionBlock;
+  RowOffsets rows(args.cache, first_block, clip_to_block(all, first_block));
+  for (int64_t base = first_block; base < all.end; base += kAttentionBlock) {
+    const int64_t next_base = base + kAttentionBlock;
+    const bool is_last = next_base >= all.end;
+    const RowOffsets next =
+        is_last ? rows : RowOffsets(args.cache, next_base, clip_to_block(all, next_base));
     if (num_rows <= I::kTileRows) {
-      attend_tile<I>(CachedBlock<I, T>(args, scratch, base, present), base, 0, num_rows);
-      continue;
+      const CachedBlock<I, T> block{args, scratch, rows, is_last ? nullptr : &next};
+      attend_tile<I>(block, base, 0, num_rows);
+    } else {
+      const PackedBlock<I, T> block(args, scratch, rows);
+      for (int64_t r = 0; r < num_rows; r += I::kTileRows) {
+        attend_tile<I>(block, base, r, num_rows - r < I::kTileRows ? num_rows - r : I::kTileRows);
+      }
     }
-    const PackedBlock<I, T> block(args, scratch, base, present);
-    for (int64_t r = 0; r < num_rows; r += I::kTileRows) {
-      attend_tile<I>(block, base, r, num_rows - r < I::kTileRows ? num_rows - r : I::kTileRows);
-    }
+    rows = next;
   }
   for (int64_t r = 0; r < num_rows; ++r) {
     const float* sums = scratch.sums + r * scratch.padded_width;
