@@ -43,6 +43,7 @@ void check_sequences(std::span<const SequenceSlice> sequences, int64_t num_token
 void check_pages(const KvLayer& layer, std::span<const SequenceSlice> sequences) {
   const Shape& shape = layer.key_pages.shape();
   LLAVA_CHECK(shape.size() == 4 && layer.value_pages.shape() == shape);
+  LLAVA_CHECK(shape[1] > 0 && shape[2] > 0, "pages {}", to_text(shape));
   check_same_dtype(layer.key_pages, layer.value_pages);
   for (const SequenceSlice& slice : sequences) {
     const int64_t end = int64_t{slice.num_past} + slice.num_tokens;
@@ -90,10 +91,9 @@ Tensor patch_embed(Context& ctx, const Tensor& pixels_ICHW, const Tensor& weight
   check_float(pixels_ICHW);
   check_same_dtype(pixels_ICHW, weight_DCpp);
   LLAVA_CHECK(pixels_ICHW.rank() == 4 && weight_DCpp.rank() == 4 &&
-              pixels_ICHW.dim(1) == weight_DCpp.dim(1) &&
+              pixels_ICHW.dim(1) == weight_DCpp.dim(1) && weight_DCpp.dim(2) > 0 &&
               weight_DCpp.dim(2) == weight_DCpp.dim(3) &&
-              pixels_ICHW.dim(2) >= weight_DCpp.dim(2) &&
-              pixels_ICHW.dim(3) >= weight_DCpp.dim(3));
+              pixels_ICHW.dim(2) >= weight_DCpp.dim(2) && pixels_ICHW.dim(3) >= weight_DCpp.dim(3));
   if (bias_D.is_defined()) check_vector(bias_D, weight_DCpp.dim(0), pixels_ICHW);
   return ctx.backend.patch_embed(pixels_ICHW, weight_DCpp, bias_D);
 }
@@ -146,7 +146,7 @@ Tensor attention(Context& ctx, const Tensor& q_THE, const Tensor& k_TKE, const T
   check_same(k_TKE, v_TKE);
   check_same_dtype(q_THE, k_TKE);
   LLAVA_CHECK(q_THE.rank() == 3 && k_TKE.rank() == 3 && q_THE.dim(0) == k_TKE.dim(0) &&
-              q_THE.dim(2) == k_TKE.dim(2) && q_THE.dim(1) % k_TKE.dim(1) == 0);
+              q_THE.dim(2) == k_TKE.dim(2) && k_TKE.dim(1) > 0 && q_THE.dim(1) % k_TKE.dim(1) == 0);
   check_sequences(sequences, q_THE.dim(0));
   for (const SequenceSlice& slice : sequences) LLAVA_CHECK(slice.num_past == 0);
   return ctx.backend.attention(q_THE, k_TKE, v_TKE, sequences, spec);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/tensor/tensor.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -75,10 +76,12 @@ Tensor::Tensor(std::shared_ptr<Storage> storage, DType dtype, Shape shape, int64
       numel_(checked_numel(shape_)),
       offset_(offset),
       dtype_(dtype) {
-  LLAVA_CHECK(storage_ != nullptr && offset >= 0 &&
-                  (offset + numel_) * item_size(dtype) <= storage_->num_bytes(),
-              "storage of {} bytes, shape {}, offset {}",
-              storage_ ? storage_->num_bytes() : 0, to_text(shape_), offset);
+  LLAVA_CHECK(storage_ != nullptr && offset >= 0, "offset {}", offset);
+  const auto end = checked_add(offset, numel_);
+  const auto end_bytes = end ? checked_mul(*end, item_size(dtype)) : std::nullopt;
+  LLAVA_CHECK(end_bytes.has_value() && *end_bytes <= storage_->num_bytes(),
+              "storage of {} bytes, shape {}, offset {}", storage_->num_bytes(), to_text(shape_),
+              offset);
 }
 
 Tensor Tensor::empty(Shape shape, DType dtype) {
@@ -96,14 +99,13 @@ Tensor Tensor::zeros(Shape shape, DType dtype) {
 Tensor Tensor::from_floats(Shape shape, std::span<const float> values) {
   Tensor tensor = empty(std::move(shape), DType::kFloat32);
   LLAVA_CHECK(tensor.numel() == static_cast<int64_t>(values.size()));
-  std::memcpy(tensor.mutable_bytes().data(), values.data(), values.size_bytes());
+  std::ranges::copy(values, tensor.mutable_data<float>().begin());
   return tensor;
 }
 
 Tensor Tensor::view_of(std::shared_ptr<const void> owner, std::span<const std::byte> bytes,
                        Shape shape, DType dtype) {
-  return Tensor(std::make_shared<ForeignStorage>(std::move(owner), bytes), dtype,
-                std::move(shape));
+  return Tensor(std::make_shared<ForeignStorage>(std::move(owner), bytes), dtype, std::move(shape));
 }
 
 int64_t Tensor::dim(int index) const {
@@ -131,8 +133,8 @@ Tensor Tensor::reshape(Shape shape) const {
 }
 
 Tensor Tensor::rows(int64_t begin, int64_t end) const {
-  LLAVA_CHECK(rank() >= 1 && begin >= 0 && begin <= end && end <= shape_[0],
-              "rows [{}, {}) of {}", begin, end, to_text(shape_));
+  LLAVA_CHECK(rank() >= 1 && begin >= 0 && begin <= end && end <= shape_[0], "rows [{}, {}) of {}",
+              begin, end, to_text(shape_));
   Shape shape = shape_;
   shape[0] = end - begin;
   const int64_t row = shape_[0] == 0 ? 0 : numel_ / shape_[0];
