@@ -43,7 +43,6 @@ import sys
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 FORMAT = "llava-reference/1"
 IMAGE_SENTINEL = -200  # stands for a picture in the ids of the original layout
@@ -151,7 +150,9 @@ class HfReference:
             for index, (role, text) in enumerate(messages):
                 pictures = [{"type": "image"}] * len(case.images) if index == 0 else []
                 hf_messages.append({"role": role, "content": pictures + [{"type": "text", "text": text}]})
-            prompt = self.processor.apply_chat_template(hf_messages, add_generation_prompt=True)
+            # Older repositories keep the template with the tokenizer.
+            renderer = self.processor if self.processor.chat_template else self.tokenizer
+            prompt = renderer.apply_chat_template(hf_messages, add_generation_prompt=True, tokenize=False)
             metadata["hf_messages"] = json.dumps(hf_messages)
         pictures = [open_picture(path) for path in case.images]
         inputs = dict(self.processor(text=[prompt], images=pictures or None, return_tensors="pt"))
@@ -615,8 +616,21 @@ def record(reference, case, folder, options=Options()):
         if name not in options.without
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, str(folder / f"{case.name}.safetensors"), metadata=metadata)
+    write_bundle(folder / f"{case.name}.safetensors", tensors, metadata)
     return tensors, metadata
+
+
+def write_bundle(path, tensors, metadata):
+    """A safetensors file with everything in a fixed order, so that the same case is the same bytes."""
+    header, data = {"__metadata__": dict(sorted(metadata.items()))}, b""
+    for name, tensor in sorted(tensors.items()):
+        raw = tensor.numpy().tobytes()
+        kind = "F32" if tensor.is_floating_point() else "I64"
+        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
 # --- small parts --------------------------------------------------------------------------------

@@ -94,6 +94,7 @@ CASES = {
         "hf-llava-full": simple(),
         "hf-llava-eos-list": simple(SHORT),
         "hf-llava-new-keys": simple(SHORT),
+        "hf-llava-old-files": simple(SHORT),
         "hf-llava-pad": [
             case("landscape", [LANDSCAPE], "What is shown?", PIXELS),
             case("portrait", [PORTRAIT], "What is shown?", PIXELS),
@@ -158,6 +159,12 @@ CASES = {
             two_pictures(),
             case("as_pad", [LANDSCAPE], prompt=USER, image_aspect_ratio="pad"),
         ],
+        "llava-v1.6-34b": [
+            case("landscape", [LANDSCAPE], "What is shown?"),
+            case("two_rounds", [PORTRAIT], conv_mode="chatml_direct",
+                 messages=[["<|im_start|>user\n", "<image>\nWhat is it?"], ["<|im_start|>assistant\n", "A circle."],
+                           ["<|im_start|>user\n", "Where?"], ["<|im_start|>assistant\n", None]]),
+        ],
         "llava-v1.6-truncated": [case("landscape", [LANDSCAPE], prompt=USER, keep=EMBEDS)],
         "llava-v1.6-mistral": [
             case("landscape", [LANDSCAPE], "What is shown in this image?", HIDDEN),
@@ -196,8 +203,7 @@ CASES = {
 
 
 class Loader:
-    """Loads each checkpoint once per compute type; adapters with their name in the keys are given to
-    peft without it."""
+    """Loads each checkpoint once per compute type."""
 
     def __init__(self):
         self.scratch = tempfile.TemporaryDirectory()
@@ -212,16 +218,24 @@ class Loader:
         return self.loaded[key]
 
     def _path(self, model):
+        """What the library can read of a checkpoint: itself, or a copy with what it would miss."""
         adapter = MODELS / model / "adapter_model.safetensors"
-        if not adapter.exists():
-            return MODELS / model
-        tensors = load_file(adapter)
-        if not any(".default." in key for key in tensors):
-            return MODELS / model
+        if adapter.exists():
+            tensors = load_file(adapter)
+            if any(".default." in key for key in tensors):
+                plain = {key.replace(".default.", "."): value for key, value in tensors.items()}
+                save_file(plain, self._copy(model) / adapter.name)
+                return self._copy(model)
+        if model == "hf-llava-old-files":
+            # transformers 4.57 asks for this file; older versions did not know it.
+            shutil.copy(MODELS / "hf-llava" / "processor_config.json", self._copy(model))
+            return self._copy(model)
+        return MODELS / model
+
+    def _copy(self, model):
         folder = pathlib.Path(self.scratch.name) / model
         if not folder.exists():
             shutil.copytree(MODELS / model, folder)
-            save_file({key.replace(".default.", "."): value for key, value in tensors.items()}, folder / adapter.name)
         return folder
 
 

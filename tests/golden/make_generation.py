@@ -196,6 +196,7 @@ def sampling_entries():
 CHATS = [
     ("llava-v1.6-mistral", None, ["What is this?", "How many shapes are there?", "Thanks."]),
     ("llava-7b-legacy", None, ["What is this?", "Is it 12 meters tall?"]),
+    ("llava-v1.6-34b", None, ["What is this?", "How many shapes are there?"]),
     ("llava-v1.5-pad", None, ["What is this?", "Where is it?", "Why?"]),
     ("llava-v1.5-lora-rslora", "base-vicuna", ["Describe it.", "Really?"]),
     ("llava-projector-mlp2x", "base-vicuna", ["Describe it.", "Really?"]),
