@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Times the native backend's operations on the shapes of LLaVA-1.5-7B, one thread per core unless
+// LLAVA_THREADS says otherwise. torch_ops.py times the same cases with LibTorch. Every case checks
+// a part of its result against the scalar kernels before it is timed.
+//
+// Matrices that a model reads once per token are taken in turn from a set larger than the caches.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "llava/backend/native/native_backend.h"
+#include "llava/core/random.h"
+#include "llava/core/thread_pool.h"
+#include "llava/kernels/dispatch.h"
+#include "llava/tensor/ops.h"
+
+namespace {
+
+using llava::AttentionSpec;
+using llava::DType;
+using llava::KvLayer;
+using llava::SequenceSlice;
+using llava::Shape;
+using llava::Tensor;
+namespace ops = llava::ops;
+
+constexpr int64_t kColdBytes = int64_t{192} << 20;
+
+llava::Context& context() {
+  static llava::ThreadPool pool;
+  static llava::native::NativeBackend backend(pool);
+  static llava::Context ctx{backend};
+  return ctx;
+}
+
+Tensor random_tensor(Shape shape, DType dtype) {
+  static llava::Generator generator(1);
+  Tensor x = Tensor::empty(std::move(shape), DType::kFloat32);
+  for (float& value : x.mutable_data<float>()) {
+    value = static_cast<float>(generator() >> 40) * 0x1.0p-23f - 1.0f;
+  }
+  return ops::cast(context(), x, dtype);
+}
+
+/// The largest difference of two results, relative to the largest element.
+double difference(const Tensor& a, const Tensor& b) {
+  const Tensor x = llava::host_to_float32(a);
+  const Tensor y = llava::host_to_float32(b);
+  double most = 0;
+  double scale = 1e-30;
+  for (std::size_t i = 0; i < x.data<float>().size(); ++i) {
+    most = std::max(most, std::fabs(double{x.data<float>()[i]} - double{y.data<float>()[i]}));
+    scale = std::max(scale, std::fabs(double{y.data<float>()[i]}));
+  }
+  return most / scale;
+}
+
+/// Runs `small` on the active and on the scalar kernels; false stops the benchmark.
+bool is_right(benchmark::State& state, DType dtype, const std::function<Tensor()>& small) {
+  const Tensor result = small();
+  const llava::kernels::ScopedKernels scalar("scalar");
+  const double error = difference(result, small());
+  const double bound = dtype == DType::kFloat32 ? 1e-4 : dtype == DType::kFloat16 ? 4e-3 : 3e-2;
+  if (error <= bound) return true;
+  state.SkipWithError(("result differs by " + std::to_string(error)).c_str());
+  return false;
+}
+
+void time_operation(benchmark::State& state, const std::function<void()>& operation) {
+  operation();
+  for (auto _ : state) operation();
+}
+
+void bench_linear(benchmark::State& state, DType dtype, int64_t outputs, int64_t inputs,
+                  int64_t rows) {
+  llava::Context& ctx = context();
+  const Tensor x = random_tensor({rows, inputs}, dtype);
+  std::vector<Tensor> weights{random_tensor({outputs, inputs}, dtype)};
+  while (rows < 64 && static_cast<int64_t>(weights.size()) * weights[0].num_bytes() < kColdBytes) {
+    Tensor copy = Tensor::empty({outputs, inputs}, dtype);
+    std::ranges::copy(weights[0].bytes(), copy.mutable_bytes().begin());
+    weights.push_back(copy);
+  }
+  const bool is_ok = is_right(state, dtype, [&] {
+    return ops::linear(ctx, x.rows(0, std::min<int64_t>(rows, 7)), weights[0].rows(0, 9), {});
+  });
+  if (!is_ok) return;
+  std::size_t next = 0;
+  time_operation(state, [&] {
+    benchmark::DoNotOptimize(ops::linear(ctx, x, weights[next++ % weights.size()], {}));
+  });
+  const auto products = static_cast<double>(rows) * static_cast<double>(outputs * inputs);
+  state.counters["GFLOP/s"] =
+      benchmark::Counter(2e-9 * products, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GB/s"] = benchmark::Counter(1e-9 * static_cast<double>(weights[0].num_bytes()),
+                                              benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void bench_attention(benchmark::State& state, DType dtype, int32_t tokens, int64_t heads,
+                     int64_t width, bool is_causal) {
+  llava::Context& ctx = context();
+  const AttentionSpec spec{1.0f / std::sqrt(static_cast<float>(width)), is_causal, 0};
+  const std::array<SequenceSlice, 1> slices{
+      SequenceSlice{.first_token = 0, .num_tokens = tokens, .num_past = 0, .pages = {}}};
+  const auto run = [&](int64_t num_heads) {
+    const Tensor q = random_tensor({tokens, num_heads, width}, dtype);
+    const Tensor k = random_tensor({tokens, num_heads, width}, dtype);
+    return [&ctx, q, k, spec, slices] { return ops::attention(ctx, q, k, k, slices, spec); };
+  };
+  if (!is_right(state, dtype, run(1))) return;
+  const auto operation = run(heads);
+  time_operation(state, [&] { benchmark::DoNotOptimize(operation()); });
+}
+
+void bench_decode(benchmark::State& state, DType dtype, int32_t past, int64_t heads,
+                  int64_t width) {
+  llava::Context& ctx = context();
+  const AttentionSpec spec{1.0f / std::sqrt(static_cast<float>(width)), true, 0};
+  constexpr int32_t kPageSize = 16;
+  const auto run = [&](int64_t num_heads, int64_t num_layers) {
+    SequenceSlice slice{.first_token = 0, .num_tokens = 1, .num_past = past, .pages = {}};
+    for (int32_t page = 0; page <= past / kPageSize; ++page) slice.pages.push_back(page);
+    std::vector<KvLayer> layers;
+    for (int64_t i = 0; i < num_layers; ++i) {
+      const Shape shape{past / kPageSize + 1, kPageSize, num_heads, width};
+      layers.push_back({random_tensor(shape, dtype), random_tensor(shape, dtype)});
+    }
+    const Tensor q = random_tensor({1, num_heads, width}, dtype);
+    return [&ctx, q, layers, slice, spec, next = std::size_t{0}]() mutable {
+      return ops::attention_cached(ctx, q, layers[next++ % layers.size()], {&slice, 1}, spec);
+    };
+  };
+  if (!is_right(state, dtype, run(1, 1))) return;
+  auto operation = run(heads, 8);
+  time_operation(state, [&] { benchmark::DoNotOptimize(operation()); });
+}
+
+/// An operation on one or two tensors of a shape; `small` rows are checked.
+void bench_rows(benchmark::State& state, DType dtype, int64_t rows, int64_t width,
+                const std::function<Tensor(const Tensor&, const Tensor&)>& operation) {
+  const Tensor x = random_tensor({rows, width}, dtype);
+  const Tensor y = random_tensor({rows, width}, dtype);
+  const int64_t few = std::min<int64_t>(rows, 3);
+  if (!is_right(state, dtype, [&] { return operation(x.rows(0, few), y.rows(0, few)); })) return;
+  time_operation(state, [&] { benchmark::DoNotOptimize(operation(x, y)); });
+}
+
+void add_rows(const std::string& name, int64_t rows, int64_t width,
+              const std::function<Tensor(const Tensor&, const Tensor&)>& operation) {
+  for (const auto& [suffix, dtype] :
+       {std::pair{"f32", DType::kFloat32}, std::pair{"bf16", DType::kBFloat16},
+        std::pair{"f16", DType::kFloat16}}) {
+    const std::string full =
+        name + "/" + std::to_string(rows) + "x" + std::to_string(width) + "/" + suffix;
+    benchmark::RegisterBenchmark(full.c_str(), bench_rows, dtype, rows, width, operation)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+  }
+}
+
+void add_row_operations() {
+  llava::Context& ctx = context();
+  const auto vector_of = [](const Tensor& x) { return x.rows(0, 1).reshape({x.dim(-1)}); };
+  for (const int64_t rows : {1, 616}) {
+    add_rows("rms_norm", rows, 4096, [&ctx, vector_of](const Tensor& x, const Tensor& y) {
+      return ops::rms_norm(ctx, x, vector_of(y), 1e-5f);
+    });
+  }
+  add_rows("layer_norm", 577, 1024, [&ctx, vector_of](const Tensor& x, const Tensor& y) {
+    return ops::layer_norm(ctx, x, vector_of(y), vector_of(y), 1e-5f);
+  });
+  add_rows("silu_mul", 616, 11008,
+           [&ctx](const Tensor& x, const Tensor& y) { return ops::silu_mul(ctx, x, y); });
+  add_rows("gelu", 576, 4096, [&ctx](const Tensor& x, const Tensor&) {
+    return ops::activation(ctx, x, llava::Activation::kGelu);
+  });
+  add_rows("quick_gelu", 577, 4096, [&ctx](const Tensor& x, const Tensor&) {
+    return ops::activation(ctx, x, llava::Activation::kQuickGelu);
+  });
+  add_rows("add", 616, 4096,
+           [&ctx](const Tensor& x, const Tensor& y) { return ops::add(ctx, x, y); });
+  add_rows("rope", 616, 4096, [&ctx](const Tensor& x, const Tensor& y) {
+    const int64_t rows = x.dim(0);
+    const Tensor angles = y.reshape({rows * 32, 128}).rows(0, rows);
+    return ops::rope(ctx, x.reshape({rows, 32, 128}), angles, angles);
+  });
+  add_rows("gather_rows", 616, 4096, [&ctx](const Tensor& x, const Tensor&) {
+    std::vector<int32_t> rows;
+    for (int64_t i = x.dim(0); i > 0; --i) rows.push_back(static_cast<int32_t>(i - 1));
+    return ops::gather_rows(ctx, x, rows);
+  });
+}
+
+void add_matrix_operations() {
+  struct LinearShape {
+    int64_t outputs;
+    int64_t inputs;
+    std::vector<int64_t> rows;
+  };
+  const std::vector<LinearShape> shapes{{4096, 4096, {1, 8, 64, 616}},
+                                        {11008, 4096, {1, 8, 64, 616}},
+                                        {4096, 11008, {1, 8, 64, 616}},
+                                        {1024, 1024, {577}},
+                                        {4096, 1024, {577}},
+                                        {1024, 4096, {577}},
+                                        {32000, 4096, {1}}};
+  for (const auto& [suffix, dtype] :
+       {std::pair{"f32", DType::kFloat32}, std::pair{"bf16", DType::kBFloat16},
+        std::pair{"f16", DType::kFloat16}}) {
+    for (const LinearShape& shape : shapes) {
+      for (const int64_t rows : shape.rows) {
+        const std::string name = "linear/" + std::to_string(shape.outputs) + "x" +
+                                 std::to_string(shape.inputs) + "/rows" + std::to_string(rows) +
+                                 "/" + suffix;
+        benchmark::RegisterBenchmark(name.c_str(), bench_linear, dtype, shape.outputs, shape.inputs,
+                                     rows)
+            ->UseRealTime()
+            ->Unit(benchmark::kMicrosecond);
+      }
+    }
+    const std::string end = std::string("/") + suffix;
+    benchmark::RegisterBenchmark(("attention/prefill616x32x128" + end).c_str(), bench_attention,
+                                 dtype, 616, 32, 128, true)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(("attention/vision577x16x64" + end).c_str(), bench_attention,
+                                 dtype, 577, 16, 64, false)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(("attention/decode700x32x128" + end).c_str(), bench_decode, dtype,
+                                 700, 32, 128)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  add_matrix_operations();
+  add_row_operations();
+  benchmark::AddCustomContext("kernels", llava::kernels::active().name);
+  benchmark::AddCustomContext("cpu", llava::kernels::cpu_name());
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
