@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // ImageLayout: the geometry of one picture, computed once. Preprocessing, prompt expansion, budget
-// checks, label masks and feature merging all read it; nothing computes tiles or token counts again.
+// checks, label masks and feature merging all read it; nothing computes tiles or token counts
+// again.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +20,14 @@ enum class AspectMode : uint8_t {
   kAnyres,  ///< whole picture first, then tiles of the best grid
 };
 
-/// Whose rules resolve ties and rounding (inference §4.6: they differ in a few sizes).
+/// Whose rules resolve ties and rounding (they differ in a few sizes).
 enum class AnyresRules : uint8_t { kOriginal, kHuggingFace };
 
 /// How the features of one picture's views become one token sequence.
 struct MergeRule {
-  bool is_spatial = false;   ///< spatial*: tokens follow the picture's raster; else views in order
-  bool has_unpad = false;    ///< *_unpad: cut the letterbox, end each row with image_newline
-  int32_t max_views = 0;     ///< anyres_max_N: shrink the map above this many views; 0 = never
+  bool is_spatial = false;  ///< spatial*: tokens follow the picture's raster; else views in order
+  bool has_unpad = false;   ///< *_unpad: cut the letterbox, end each row with image_newline
+  int32_t max_views = 0;    ///< anyres_max_N: shrink the map above this many views; 0 = never
 };
 
 /// Everything the layout depends on besides the picture's size.
@@ -34,9 +35,10 @@ struct ImageGeometry {
   AspectMode mode = AspectMode::kSquare;
   AnyresRules rules = AnyresRules::kOriginal;
   MergeRule merge;
-  int32_t tile_size = 336;        ///< S, side of one view in pixels
-  int32_t patches_per_side = 24;  ///< g = S / patch
-  bool has_class_token = false;   ///< views keep their class token (cls_patch / full)
+  int32_t tile_size = 336;           ///< S, side of one view in pixels
+  int32_t patches_per_side = 24;     ///< g = S / patch
+  bool has_class_token = false;      ///< views keep their class token (cls_patch / full)
+  bool has_center_crop = true;       ///< kSquare: one view shows the centred square (CLIP), not all
   std::vector<ImageSize> pinpoints;  ///< candidate canvases in file order, (width, height)
 };
 
@@ -78,6 +80,9 @@ struct ImageLayout {
 
 /// Plans the views and tokens of a picture of the given size.
 ///
+/// A single view is not merged under the original's rules (its programs pass such pictures as one
+/// tensor, which skips the merge): no image_newline then, whatever the merge rule says. Under the
+/// Hugging Face rules an unpadding merge ends it with one newline.
 /// Units: pixels.   Throws: Error(kInvalidArgument) for a size below 1x1 or a geometry that cannot
 /// be (no pinpoints for anyres, pinpoints that are no multiple of the tile, class token with a
 /// spatial merge).   Threads: safe.
