@@ -4,6 +4,7 @@
 // and what runs where there is no other.
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "llava/core/float_formats.h"
 #include "llava/kernels/tables.h"
@@ -31,7 +32,7 @@ float silu(float x) { return x / (1.0f + std::exp(-x)); }
 float apply(Unary kind, float x) {
   switch (kind) {
     case kUnaryGelu:
-      return 0.5f * x * std::erfc(-x * 0.70710678f);
+      return static_cast<float>(0.5 * x * std::erfc(-x * std::numbers::sqrt2 / 2));
     case kUnaryGeluTanh:
       return 0.5f * x * (1.0f + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
     case kUnaryQuickGelu:
