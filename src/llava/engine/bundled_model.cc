@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/bundled_model.h"
 
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -15,12 +19,25 @@ namespace fs = std::filesystem;
 constexpr char kCheckpointName[] = "tiny-llava-smollm2";
 constexpr char kBaseName[] = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
+// The running program; a bare chroot has no /proc, but the kernel tells every process its path too.
+fs::path program_path() {
+  std::error_code error;
+  fs::path program = fs::read_symlink("/proc/self/exe", error);
+#ifdef __linux__
+  if (error) {
+    const auto name = ::getauxval(AT_EXECFN);
+    // An address of the process itself, handed over as a number.
+    if (name != 0) program = fs::canonical(reinterpret_cast<const char*>(name), error);
+  }
+#endif
+  return program;
+}
+
 // Folders of models: beside an installed program, beside a build folder, and the user's cache.
 std::vector<fs::path> model_folders() {
   std::vector<fs::path> folders;
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  if (!error) {
+  const fs::path program = program_path();
+  if (!program.empty()) {
     const fs::path bin = program.parent_path();
     folders.push_back((bin / "../share/llava/models").lexically_normal());
     folders.push_back((bin / "../../../models").lexically_normal());
