@@ -8,19 +8,13 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(llava_models_dir "${CMAKE_INSTALL_DATADIR}/llava/models")
-# The program looks for the bundled model beside itself; the build tree has the same shape.
-file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/share/llava")
-file(CREATE_LINK "${PROJECT_SOURCE_DIR}/models" "${CMAKE_BINARY_DIR}/share/llava/models" SYMBOLIC)
 
-if(NOT TARGET llava)
-  return()
-endif()
 # --- program ------------------------------------------------------------------------------------------
 # The old form of the run path also serves what the private libraries themselves need. $ORIGIN needs a
 # mounted /proc, which a bare chroot has not; the second folder is where the .deb puts them.
-set_target_properties(llava PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/llava;/usr/lib/llava")
-target_link_options(llava PRIVATE LINKER:--disable-new-dtags)
-install(TARGETS llava RUNTIME_DEPENDENCY_SET llava_private_libraries
+set_target_properties(llava_program PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/llava;/usr/lib/llava")
+target_link_options(llava_program PRIVATE LINKER:--disable-new-dtags)
+install(TARGETS llava_program RUNTIME_DEPENDENCY_SET llava_private_libraries
   RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/models/tiny-llava-smollm2" DESTINATION "${llava_models_dir}" COMPONENT program
   PATTERN check EXCLUDE)
