@@ -21,8 +21,11 @@
 namespace llava::image {
 namespace {
 
-/// Largest strip or tile in memory; also what libtiff may allocate at once.
-constexpr uint64_t kMaxBlockBytes = uint64_t{1} << 31;
+/// What libtiff may allocate at once.
+constexpr uint64_t kMaxAllocation = uint64_t{1} << 30;
+
+/// Tiles may be larger than a small picture, up to this many bytes.
+constexpr uint64_t kLargeTile = uint64_t{32} << 20;
 
 /// The file in memory, as libtiff's callbacks see it, and the first error it reported.
 struct Stream {
@@ -84,7 +87,7 @@ int ignore_warning(TIFF*, void*, const char*, const char*, va_list) { return 1; 
 
 File open_stream(Stream& stream) {
   TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
-  TIFFOpenOptionsSetMaxSingleMemAlloc(options, static_cast<tmsize_t>(kMaxBlockBytes));
+  TIFFOpenOptionsSetMaxSingleMemAlloc(options, static_cast<tmsize_t>(kMaxAllocation));
   TIFFOpenOptionsSetErrorHandlerExtR(options, keep_error, &stream);
   TIFFOpenOptionsSetWarningHandlerExtR(options, ignore_warning, nullptr);
   File file(TIFFClientOpenExt("picture", "r", &stream, read_bytes, refuse_write, seek,
@@ -278,16 +281,20 @@ class RowConverter {
   std::array<Rgb, 256> palette_{};
 };
 
-/// Buffer for one strip or tile of which libtiff says how many bytes it needs.
-std::vector<uint8_t> block_buffer(const PictureRequest& request, uint64_t num_bytes,
-                                  uint64_t row_bytes, uint64_t needed_row_bytes) {
+/// Buffer for one strip or tile of which libtiff says how many bytes it needs; no larger than the
+/// whole picture as stored, or than a large tile.
+std::vector<uint8_t> block_buffer(const PictureRequest& request, const TiffForm& form,
+                                  uint64_t num_bytes, uint64_t row_bytes,
+                                  uint64_t needed_row_bytes) {
   if (num_bytes == 0 || row_bytes < needed_row_bytes) {
     fail_damaged(request, "TIFF", "its strips or tiles are smaller than its pixels need");
   }
-  if (num_bytes > kMaxBlockBytes) {
+  const uint64_t pixels = static_cast<uint64_t>(form.size.width) * form.size.height;
+  const uint64_t limit = std::max(pixels * form.num_samples * ((form.bits + 7u) / 8), kLargeTile);
+  if (num_bytes > limit) {
     fail(ErrorCode::kResourceExhausted,
          "'{}' has strips or tiles of {} bytes, over the limit of {}; save it with smaller ones",
-         request.source, num_bytes, kMaxBlockBytes);
+         request.source, num_bytes, limit);
   }
   return std::vector<uint8_t>(num_bytes);
 }
@@ -296,7 +303,7 @@ void read_strips(TIFF* file, Stream& stream, const PictureRequest& request, cons
                  RowConverter& converter) {
   const uint64_t row_bytes = TIFFScanlineSize64(file);
   std::vector<uint8_t> strip =
-      block_buffer(request, TIFFStripSize64(file), row_bytes,
+      block_buffer(request, form, TIFFStripSize64(file), row_bytes,
                    converter.row_bytes(static_cast<uint64_t>(form.size.width)));
   uint32_t rows_per_strip = 0;
   TIFFGetFieldDefaulted(file, TIFFTAG_ROWSPERSTRIP, &rows_per_strip);
@@ -329,7 +336,7 @@ void read_tiles(TIFF* file, Stream& stream, const PictureRequest& request, const
   TIFFGetField(file, TIFFTAG_TILELENGTH, &tile_height);
   const uint64_t row_bytes = TIFFTileRowSize64(file);
   std::vector<uint8_t> tile =
-      block_buffer(request, TIFFTileSize64(file), row_bytes, converter.row_bytes(tile_width));
+      block_buffer(request, form, TIFFTileSize64(file), row_bytes, converter.row_bytes(tile_width));
   if (tile_width == 0 || tile_height == 0 || row_bytes > tile.size() / tile_height) {
     fail_damaged(request, "TIFF", "its tiles are inconsistent");
   }
