@@ -133,4 +133,21 @@ std::string replace_text(std::string_view text, std::string_view from, std::stri
   return out;
 }
 
+std::vector<std::string_view> python_lines(std::string_view text, bool keeps_ends) {
+  std::vector<std::string_view> lines;
+  size_t begin = 0;
+  for (size_t offset = 0; offset < text.size();) {
+    const size_t at = offset;
+    const char32_t c = next_code_point(text, offset);
+    const bool is_end = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 ||
+                        c == 0x2028 || c == 0x2029;
+    if (!is_end) continue;
+    if (c == '\r' && offset < text.size() && text[offset] == '\n') ++offset;
+    lines.push_back(text.substr(begin, (keeps_ends ? offset : at) - begin));
+    begin = offset;
+  }
+  if (begin < text.size()) lines.push_back(text.substr(begin));
+  return lines;
+}
+
 }  // namespace llava::text

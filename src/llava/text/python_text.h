@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace llava::text {
 
@@ -45,5 +46,9 @@ std::string to_lower(std::string_view text);
 /// refused by the callers.
 std::string replace_text(std::string_view text, std::string_view from, std::string_view to,
                          size_t max_count = std::string_view::npos);
+
+/// Python's splitlines(): the lines of the text, which Python also ends at separators other than
+/// "\n".
+std::vector<std::string_view> python_lines(std::string_view text, bool keeps_ends);
 
 }  // namespace llava::text
