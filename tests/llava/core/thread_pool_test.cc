@@ -193,7 +193,7 @@ TEST_F(ThreadCountTest, MalformedEnvironmentIsAnInvalidArgument) {
   for (const char* text : {"0", "-1", "two", "3x", "4097", "99999999999999999999", " "}) {
     ::setenv("LLAVA_THREADS", text, 1);
     try {
-      ThreadPool();
+      const ThreadPool refused;
       FAIL() << "no error for '" << text << "'";
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
@@ -204,7 +204,7 @@ TEST_F(ThreadCountTest, MalformedEnvironmentIsAnInvalidArgument) {
 
 TEST_F(ThreadCountTest, NegativeCountIsAnInvalidArgument) {
   try {
-    ThreadPool(-2);
+    const ThreadPool refused(-2);
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
