@@ -8,8 +8,8 @@
 #include "interrupt.h"
 #include "line_reader.h"
 #include "llava/engine/dialogue.h"
+#include "llava/text/chat_template/text_form.h"
 #include "llava/text/history.h"
-#include "llava/text/python_text.h"
 #include "llava/text/text_streamer.h"
 #include "session.h"
 
@@ -127,8 +127,7 @@ class Chat {
     dialogue_.emplace(std::move(next));
     shown_pictures_ = static_cast<int>(images_.size());
     if (options_.debug) {
-      fmt::print("\n {{'prompt': {}, 'outputs': {}}} \n\n", text::python_repr(prompt_text),
-                 text::python_repr(stored));
+      fmt::print("{}", text::debug_line(prompt_text, stored));
     }
   }
 

@@ -7,7 +7,6 @@
 #include "llava/core/hash.h"
 #include "llava/core/json.h"
 #include "llava/engine/checkpoint_images.h"
-#include "llava/image/encode_png.h"
 #include "llava/image/preprocess.h"
 #include "picture_source.h"
 

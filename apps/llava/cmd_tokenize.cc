@@ -60,8 +60,9 @@ class LineTokenizer {
   }
 
   OrderedJson decode(const JsonObject& object) const {
+    const std::vector<int64_t> given = *object.get_int_list("ids");
     std::vector<int32_t> ids;
-    for (const int64_t id : *object.get_int_list("ids")) {
+    for (const int64_t id : given) {
       if (id < 0 || id >= checkpoint_.tokenizer->size()) {
         fail(ErrorCode::kInvalidArgument, "line: id {} is out of range, expected 0 to {}", id,
              checkpoint_.tokenizer->size() - 1);

@@ -32,6 +32,17 @@ size_t append(char* data, size_t size, size_t count, void* target) {
   return num_bytes;
 }
 
+// libcurl 7.85 replaced the bit masks by strings; Ubuntu 22.04 has 7.81.
+void allow_only_http(CURL* curl) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+#else
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+}
+
 }  // namespace
 
 std::string fetch(const std::string& address, uint64_t max_bytes) {
@@ -42,8 +53,7 @@ std::string fetch(const std::string& address, uint64_t max_bytes) {
   Body body{.bytes = {}, .max_bytes = max_bytes};
   const std::string agent = fmt::format("llava/{}", kVersion);
   curl_easy_setopt(curl, CURLOPT_URL, address.c_str());
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
-  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+  allow_only_http(curl);
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
   curl_easy_setopt(curl, CURLOPT_MAXREDIRS, kMaxRedirects);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectTimeoutSeconds);

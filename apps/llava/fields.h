@@ -38,10 +38,11 @@ class FieldList {
  public:
   template <class T>
   void field(std::string name, T& value, std::string help, Constraint<T> constraint = {}) {
-    add({.name = name,
-         .help = std::move(help),
-         .target = &value,
-         .check = [name, &value, constraint] { check_value(name, value, constraint); }});
+    Field entry{.name = name, .help = std::move(help), .target = &value};
+    if constexpr (fmt::is_formattable<T>::value) {
+      entry.check = [name, &value, constraint] { check_value(name, value, constraint); };
+    }
+    add(std::move(entry));
   }
 
   template <class T>

@@ -4,6 +4,7 @@
 #include "llava/checkpoint/gguf.h"
 #include "llava/checkpoint/gguf_language_model.h"
 #include "llava/core/log.h"
+#include "llava/text/chat_template_source.h"
 #include "llava/text/choose_template.h"
 #include "llava/text/gguf_vocabulary.h"
 #include "llava/text/load_tokenizer.h"
@@ -14,8 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 using checkpoint::Layout;
 
-text::GgufVocabulary to_vocabulary(checkpoint::GgufVocabularyData data) {
+text::GgufVocabulary to_vocabulary(checkpoint::GgufVocabularyData data, const fs::path& file) {
   text::GgufVocabulary vocabulary;
+  vocabulary.source = file.string();
   vocabulary.model = std::move(data.model);
   vocabulary.pre = std::move(data.pre);
   vocabulary.tokens = std::move(data.tokens);
@@ -75,13 +77,13 @@ CheckpointText read_checkpoint_text(const CheckpointPlace& place) {
   const fs::path& source = place.language_model();
   if (fs::is_directory(source)) {
     result.tokenizer = text::load_tokenizer(source, form_for(place));
-    result.chat_template = text::load_chat_template(source);
+    result.chat_template = text::find_chat_template(source);
   } else {
     auto data = checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(source));
     if (!data.chat_template.empty()) {
       result.chat_template = text::ChatTemplate::parse(data.chat_template, source.string());
     }
-    result.tokenizer = text::make_gguf_tokenizer(to_vocabulary(std::move(data)));
+    result.tokenizer = text::make_gguf_tokenizer(to_vocabulary(std::move(data), source));
   }
   add_image_tokens(place.description, *result.tokenizer);
   result.conv_mode = default_conv_mode(place, result.chat_template.has_value());

@@ -2,7 +2,6 @@
 #include "llava/engine/dialogue.h"
 
 #include "llava/core/error.h"
-#include "llava/core/json.h"
 
 namespace llava::engine {
 namespace {
@@ -45,22 +44,20 @@ std::string conv_mode_warning(const Pretrained& pretrained, std::string_view ask
       pretrained.conv_mode, asked_for, asked_for);
 }
 
-std::string render_chat(const Pretrained& pretrained, const Json& messages,
-                        bool add_generation_prompt) {
+std::string render_chat(const Pretrained& pretrained, std::span<const text::ChatMessage> messages) {
   if (!pretrained.chat_template) {
     fail(ErrorCode::kInvalidArgument,
          "model '{}' has no chat template of its own: choose a conversation template with "
          "--conv-mode",
          pretrained.name);
   }
-  text::ChatTemplateInput input;
-  input.messages = messages;
-  input.add_generation_prompt = add_generation_prompt;
+  text::ChatTemplateOptions options;
+  options.add_generation_prompt = true;
   for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
     const std::string token = pretrained.tokenizer->named_token(name);
-    if (!token.empty()) input.special_tokens[name] = token;
+    if (!token.empty()) options.special_tokens[name] = token;
   }
-  return pretrained.chat_template->render(input);
+  return pretrained.chat_template->render(messages, options);
 }
 
 Dialogue::Dialogue(const Pretrained& pretrained, std::string conv_mode)
@@ -114,14 +111,13 @@ std::string Dialogue::named_prompt() const {
 }
 
 std::string Dialogue::jinja_prompt() const {
-  Json messages = Json::array();
+  std::vector<text::ChatMessage> messages;
   for (const Turn& turn : turns_) {
-    Json content = Json::array();
-    for (int i = 0; i < turn.num_pictures; ++i) content.push_back({{"type", "image"}});
-    content.push_back({{"type", "text"}, {"text", turn.text}});
-    messages.push_back({{"role", turn.is_user ? "user" : "assistant"}, {"content", content}});
+    messages.push_back({.role = turn.is_user ? "user" : "assistant",
+                        .text = turn.text,
+                        .num_images = turn.num_pictures});
   }
-  return render_chat(pretrained_, messages, true);
+  return render_chat(pretrained_, messages);
 }
 
 std::string Dialogue::user_role() const {

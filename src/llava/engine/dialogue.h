@@ -4,8 +4,7 @@
 // checkpoint's own.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,11 +24,10 @@ std::string choose_conv_mode(const Pretrained& pretrained, std::string_view aske
 /// otherwise.
 std::string conv_mode_warning(const Pretrained& pretrained, std::string_view asked_for);
 
-/// Renders the checkpoint's Jinja template.
+/// Renders the checkpoint's Jinja template with the reply's slot open.
 ///
 /// Throws: Error(kUnsupported) naming what the template needs and this program lacks.
-std::string render_chat(const Pretrained& pretrained, const nlohmann::json& messages,
-                        bool add_generation_prompt);
+std::string render_chat(const Pretrained& pretrained, std::span<const text::ChatMessage> messages);
 
 /// Threads: one thread at a time.
 class Dialogue {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "llava/core/error.h"
+#include "llava/text/chat_template/text_form.h"
 #include "llava/text/python_text.h"
 
 namespace llava::text {
@@ -22,6 +23,11 @@ std::string stored_answer(const Tokenizer& tokenizer, std::span<const int32_t> n
   std::vector<int32_t> ids = {*begin};
   ids.insert(ids.end(), new_ids.begin(), new_ids.end());
   return std::string(strip_space(tokenizer.decode(ids, /*skip_special=*/false)));
+}
+
+std::string debug_line(std::string_view prompt, std::string_view answer) {
+  return "\n {'prompt': " + jinja::string_repr(prompt) +
+         ", 'outputs': " + jinja::string_repr(answer) + "} \n\n";
 }
 
 }  // namespace llava::text

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "llava/text/tokenizer.h"
 
@@ -28,5 +29,9 @@ enum class HistoryMode {
 /// `llava/serve/cli.py`.
 std::string stored_answer(const Tokenizer& tokenizer, std::span<const int32_t> new_ids,
                           HistoryMode mode, std::optional<int32_t> begin_id = std::nullopt);
+
+/// What the original's terminal chat prints after a round with `--debug`: a Python dictionary.
+/// Source: LLaVA 1.2.2 `llava/serve/cli.py`.
+std::string debug_line(std::string_view prompt, std::string_view answer);
 
 }  // namespace llava::text

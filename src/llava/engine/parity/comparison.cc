@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include <fmt/format.h>
+
 namespace llava::engine {
 namespace {
 
@@ -102,6 +104,31 @@ ComparisonRow compare_exact(const std::string& name, const Tensor& ours, const T
     row.note = std::to_string(num_different) + " of " + std::to_string(a.size()) +
                " values differ in their bits";
   }
+  return row;
+}
+
+ComparisonRow compare_ids(const std::string& name, std::span<const int64_t> ours,
+                          std::span<const int64_t> reference, int64_t num_compared,
+                          const std::function<std::string(std::span<const int64_t>)>& text_of) {
+  ComparisonRow row;
+  row.name = name;
+  row.shape = {static_cast<int64_t>(reference.size())};
+  const auto difference = first_difference(ours, reference);
+  if (!difference) return row;
+  const auto around = [&](std::span<const int64_t> ids) {
+    const std::size_t begin = *difference < 3 ? 0 : *difference - 3;
+    const std::size_t end = std::min(ids.size(), *difference + 4);
+    return begin < end ? text_of(ids.subspan(begin, end - begin)) : std::string();
+  };
+  const auto id_at = [&](std::span<const int64_t> ids) {
+    return *difference < ids.size() ? std::to_string(ids[*difference]) : std::string("the end");
+  };
+  row.note =
+      fmt::format("position {}: {} instead of {}; text around: \"{}\" instead of \"{}\"",
+                  *difference, id_at(ours), id_at(reference), around(ours), around(reference));
+  const bool is_past = num_compared >= 0 && static_cast<int64_t>(*difference) >= num_compared;
+  row.verdict = is_past ? Verdict::kOk : Verdict::kDiffers;
+  if (is_past) row.note = "equal up to a near tie of the reference; " + row.note;
   return row;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,10 +55,9 @@ ComparisonRow compare_exact(const std::string& name, const Tensor& ours, const T
 
 /// Compares ids up to `num_compared` positions (all and the lengths when it is negative).
 /// `text_of` turns ids into text for the note.
-template <class TextOf>
 ComparisonRow compare_ids(const std::string& name, std::span<const int64_t> ours,
                           std::span<const int64_t> reference, int64_t num_compared,
-                          const TextOf& text_of);
+                          const std::function<std::string(std::span<const int64_t>)>& text_of);
 
 /// Compares strings.
 ComparisonRow compare_text(const std::string& name, const std::string& ours,
@@ -65,31 +65,5 @@ ComparisonRow compare_text(const std::string& name, const std::string& ours,
 
 /// First position where the lists differ, or nothing.
 std::optional<std::size_t> first_difference(std::span<const int64_t> a, std::span<const int64_t> b);
-
-template <class TextOf>
-ComparisonRow compare_ids(const std::string& name, std::span<const int64_t> ours,
-                          std::span<const int64_t> reference, int64_t num_compared,
-                          const TextOf& text_of) {
-  ComparisonRow row;
-  row.name = name;
-  row.shape = {static_cast<int64_t>(reference.size())};
-  const auto difference = first_difference(ours, reference);
-  if (!difference) return row;
-  const auto around = [&](std::span<const int64_t> ids) {
-    const std::size_t begin = *difference < 3 ? 0 : *difference - 3;
-    const std::size_t end = std::min(ids.size(), *difference + 4);
-    return begin < end ? text_of(ids.subspan(begin, end - begin)) : std::string();
-  };
-  const auto id_at = [&](std::span<const int64_t> ids) {
-    return *difference < ids.size() ? std::to_string(ids[*difference]) : std::string("the end");
-  };
-  row.note = "position " + std::to_string(*difference) + ": " + id_at(ours) + " instead of " +
-             id_at(reference) + "; text around: \"" + around(ours) + "\" instead of \"" +
-             around(reference) + "\"";
-  const bool is_past = num_compared >= 0 && static_cast<int64_t>(*difference) >= num_compared;
-  row.verdict = is_past ? Verdict::kOk : Verdict::kDiffers;
-  if (is_past) row.note = "equal up to a near tie of the reference; " + row.note;
-  return row;
-}
 
 }  // namespace llava::engine

@@ -103,7 +103,7 @@ class BundleRun {
     ids_ = tokenize_prompt(pretrained_, prompt_text());
     if (!bundle_.has("input_ids")) return;
     const std::vector<int64_t> reference = bundle_.ints("input_ids");
-    add(compare_ids("input_ids", bundle_ids(ids_), reference, -1, text_of()));
+    add(compare("input_ids", bundle_ids(ids_), reference));
     if (!options_.is_isolated) return;
     ids_.assign(reference.begin(), reference.end());
     for (int32_t& id : ids_) {
@@ -123,19 +123,23 @@ class BundleRun {
     return result;
   }
 
-  auto text_of() const {
-    return [this](std::span<const int64_t> ids) {
-      std::string text;
-      for (const int64_t id : ids) {
-        if (id == text::kImageSentinel) {
-          text += text::kImageToken;
-        } else if (id >= 0 && id < pretrained_.tokenizer->size()) {
-          const auto narrow = static_cast<int32_t>(id);
-          text += pretrained_.tokenizer->decode({&narrow, 1});
-        }
+  std::string text_of(std::span<const int64_t> ids) const {
+    std::string text;
+    for (const int64_t id : ids) {
+      if (id == text::kImageSentinel) {
+        text += text::kImageToken;
+      } else if (id >= 0 && id < pretrained_.tokenizer->size()) {
+        const auto narrow = static_cast<int32_t>(id);
+        text += pretrained_.tokenizer->decode({&narrow, 1});
       }
-      return text;
-    };
+    }
+    return text;
+  }
+
+  ComparisonRow compare(const std::string& name, std::span<const int64_t> ours,
+                        std::span<const int64_t> reference, int64_t num_compared = -1) const {
+    return compare_ids(name, ours, reference, num_compared,
+                       [this](std::span<const int64_t> ids) { return text_of(ids); });
   }
 
   void check_pixels() {
@@ -335,8 +339,7 @@ class BundleRun {
         generate(runner, sequence, std::move(logits), params, {},
                  [&](std::span<const float> step) { margins.push_back(top_margin(step)); }, {});
     const std::vector<int64_t> ours(generated.ids.begin(), generated.ids.end());
-    ComparisonRow row =
-        compare_ids("generated_ids", ours, reference, num_compared(margins), text_of());
+    ComparisonRow row = compare("generated_ids", ours, reference, num_compared(margins));
     if (!is_judged_) row.verdict = Verdict::kMeasured;
     add(std::move(row));
   }
@@ -361,7 +364,7 @@ class BundleRun {
     if (!bundle_.messages.empty() && bundle_.conv_mode) {
       const std::vector<int32_t> own = own_labels();
       const std::vector<int64_t> wide(own.begin(), own.end());
-      if (bundle_.has("labels")) add(compare_ids("labels", wide, labels, -1, text_of()));
+      if (bundle_.has("labels")) add(compare("labels", wide, labels));
       if (!options_.is_isolated || labels.empty()) labels = wide;
     }
     if (bundle_.has("loss")) check_loss(labels);
