@@ -18,7 +18,10 @@ constexpr std::string_view kSpaceSet =
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
     "\\x{205f}\\x{3000}";
 /// Oniguruma's word characters; PCRE2's own \w changed between its versions.
-constexpr std::string_view kWordSet = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}";
+constexpr std::string_view kWordSet =
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"
+    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+constexpr bool kHasScriptExtensions = PCRE2_MAJOR > 10 || PCRE2_MINOR >= 40;
 constexpr std::string_view kHexSet = "0-9a-fA-F";
 
 [[noreturn]] void unsupported(std::string_view pattern, std::string_view source,
@@ -43,6 +46,16 @@ std::string_view set_of(char escape) {
   }
 }
 
+/// The property of an escape such as "\\p{Han}" that begins at `at`, when it names a script. A
+/// script means the characters of that script alone in Oniguruma; PCRE2 adds shared ones
+/// since 10.40.
+std::string_view script_property(std::string_view pattern, std::size_t at) {
+  for (const std::string_view script : {"Han", "Hiragana", "Katakana", "Hangul"}) {
+    if (pattern.substr(at + 2, script.size() + 2) == fmt::format("{{{}}}", script)) return script;
+  }
+  return {};
+}
+
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 
 /// Flags of a group such as "(?im-x:" that begins at `at`, or nothing for other groups.
@@ -65,9 +78,13 @@ std::string pattern_for_pcre2(std::string_view pattern, std::string_view source)
   for (std::size_t at = 0; at < pattern.size(); ++at) {
     const char c = pattern[at];
     if (c == '\\' && at + 1 < pattern.size()) {
+      const std::string_view script = script_property(pattern, at);
       const char escape = pattern[++at];
       const std::string_view set = set_of(escape);
-      if (set.empty()) {
+      if (kHasScriptExtensions && !script.empty() && (escape == 'p' || escape == 'P')) {
+        result += fmt::format("\\{}{{sc:{}}}", escape, script);
+        at += script.size() + 2;
+      } else if (set.empty()) {
         result += c;
         result += escape;
       } else if (!in_class) {
