@@ -155,8 +155,13 @@ class HfReference:
             prompt = renderer.apply_chat_template(hf_messages, add_generation_prompt=True, tokenize=False)
             metadata["hf_messages"] = json.dumps(hf_messages)
         pictures = [open_picture(path) for path in case.images]
-        inputs = dict(self.processor(text=[prompt], images=pictures or None, return_tensors="pt"))
-        unexpanded = torch.tensor(self.tokenizer(prompt)["input_ids"], dtype=torch.int64)
+        # As apply_chat_template(tokenize=True): a begin token that the template wrote is not added again.
+        begin = self.tokenizer.bos_token
+        adds = not (begin and prompt.startswith(begin))
+        inputs = dict(
+            self.processor(text=[prompt], images=pictures or None, add_special_tokens=adds, return_tensors="pt")
+        )
+        unexpanded = torch.tensor(self.tokenizer(prompt, add_special_tokens=adds)["input_ids"], dtype=torch.int64)
         pixel_values = None
         if pictures:
             pixel_values = self._without_padding_tiles(inputs)
