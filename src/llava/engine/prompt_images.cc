@@ -65,15 +65,16 @@ PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage&
   return prepared;
 }
 
-std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt) {
+std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt,
+                                     bool has_single_begin) {
+  const text::PromptOptions options{.has_single_begin = has_single_begin};
   const bool has_images = prompt.find(text::kImageToken) != std::string::npos;
   if (pretrained.is_hugging_face() && has_images) {
     const std::string image_token =
         pretrained.tokenizer->token_text(*pretrained.description.image_token_id);
-    return text::tokenize_with_image_token(*pretrained.tokenizer, prompt, image_token,
-                                           {.has_single_begin = true});
+    return text::tokenize_with_image_token(*pretrained.tokenizer, prompt, image_token, options);
   }
-  return text::tokenize_with_images(*pretrained.tokenizer, prompt, {.has_single_begin = true});
+  return text::tokenize_with_images(*pretrained.tokenizer, prompt, options);
 }
 
 PreparedPrompt prepare_prompt(const Pretrained& pretrained, std::vector<int32_t> ids,

