@@ -141,6 +141,17 @@ void bench_decode(benchmark::State& state, DType dtype, int32_t past, int64_t he
   time_operation(state, [&] { benchmark::DoNotOptimize(operation()); });
 }
 
+void bench_patch_embed(benchmark::State& state, DType dtype) {
+  llava::Context& ctx = context();
+  const Tensor pixels = random_tensor({1, 3, 336, 336}, dtype);
+  const Tensor weight = random_tensor({1024, 3, 14, 14}, dtype);
+  const bool is_ok =
+      is_right(state, dtype, [&] { return ops::patch_embed(ctx, pixels, weight.rows(0, 5), {}); });
+  if (!is_ok) return;
+  time_operation(state,
+                 [&] { benchmark::DoNotOptimize(ops::patch_embed(ctx, pixels, weight, {})); });
+}
+
 /// An operation on one or two tensors of a shape; `small` rows are checked.
 void bench_rows(benchmark::State& state, DType dtype, int64_t rows, int64_t width,
                 const std::function<Tensor(const Tensor&, const Tensor&)>& operation) {
@@ -185,6 +196,13 @@ void add_row_operations() {
   });
   add_rows("add", 616, 4096,
            [&ctx](const Tensor& x, const Tensor& y) { return ops::add(ctx, x, y); });
+  add_rows("cast", 616, 4096, [&ctx](const Tensor& x, const Tensor&) {
+    // To float32, or from it to bfloat16.
+    return ops::cast(ctx, x, x.dtype() == DType::kFloat32 ? DType::kBFloat16 : DType::kFloat32);
+  });
+  add_rows("concat_columns", 576, 1024, [&ctx](const Tensor& x, const Tensor& y) {
+    return ops::concat_columns(ctx, std::array<Tensor, 2>{x, y});
+  });
   add_rows("rope", 616, 4096, [&ctx](const Tensor& x, const Tensor& y) {
     const int64_t rows = x.dim(0);
     const Tensor angles = y.reshape({rows * 32, 128}).rows(0, rows);
@@ -225,6 +243,10 @@ void add_matrix_operations() {
       }
     }
     const std::string end = std::string("/") + suffix;
+    benchmark::RegisterBenchmark(("patch_embed/336x14x1024" + end).c_str(), bench_patch_embed,
+                                 dtype)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
     benchmark::RegisterBenchmark(("attention/prefill616x32x128" + end).c_str(), bench_attention,
                                  dtype, 616, 32, 128, true)
         ->UseRealTime()

@@ -75,6 +75,10 @@ def rows_case(name, shape, dtype):
         return lambda: x * torch.sigmoid(1.702 * x)
     if name == "add":
         return lambda: x + y
+    if name == "cast":
+        return lambda: x.to(torch.bfloat16 if dtype == torch.float32 else torch.float32)
+    if name == "concat_columns":
+        return lambda: torch.cat((x, y), -1)
     if name == "rope":
         heads = x.view(rows, 32, 128)
         angles = y.reshape(-1, 128)[:rows].unsqueeze(1)
@@ -92,6 +96,10 @@ def make_case(name):
         return linear_case(parts[1], int(parts[2].removeprefix("rows")), dtype)
     if parts[0] == "attention":
         return attention_case(parts[1], dtype)
+    if parts[0] == "patch_embed":
+        side, patch, width = map(int, parts[1].split("x"))
+        pixels, weight = random((1, 3, side, side), dtype), random((width, 3, patch, patch), dtype)
+        return lambda: F.conv2d(pixels, weight, stride=patch).flatten(2).transpose(1, 2)
     return rows_case(parts[0], parts[1], dtype)
 
 

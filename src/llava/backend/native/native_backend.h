@@ -3,9 +3,9 @@
 // The CPU backend: the operations of tensor/ops.h on our kernels. Weights are used as they lie in
 // the mapped file, row-major and unpacked; nothing is copied or converted ahead of time.
 //
-// Memory beyond the results: for each thread one buffer of at most about 600 KB (linear) or about
-// 1.1 KB per element of head width (attention), and the patches of one image in patch_embed. They
-// are kept between calls.
+// Memory beyond the results: for each thread one buffer of 576 KB (linear) or 1.3 KB per element of
+// head width (attention), whichever is more, kept between calls; and the patches of one image
+// during patch_embed.
 #pragma once
 
 #include <memory>

@@ -90,10 +90,13 @@ Tensor NativeBackend::concat_columns(std::span<const Tensor> parts) {
   for (const Tensor& part : parts) {
     const std::byte* source = part.bytes().data();
     const int64_t row_bytes = part.dim(-1) * item;
-    for (int64_t row = 0; row < num_rows; ++row) {
-      std::memcpy(target + row * out_row_bytes, source + row * row_bytes,
-                  static_cast<std::size_t>(row_bytes));
-    }
+    pool_.run_ranges(num_rows, kMinBytes / std::max<int64_t>(1, row_bytes),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t row = begin; row < end; ++row) {
+                         std::memcpy(target + row * out_row_bytes, source + row * row_bytes,
+                                     static_cast<std::size_t>(row_bytes));
+                       }
+                     });
     target += row_bytes;
   }
   return out;
