@@ -93,6 +93,26 @@ void read_ids(const JsonObject& config, CheckpointDescription& description) {
   }
 }
 
+// What image::plan_layout would refuse for every picture.
+void check_geometry(const CheckpointDescription& description) {
+  const image::ImageGeometry& geometry = description.config.geometry;
+  if (geometry.has_class_token && geometry.merge.is_spatial) {
+    fail(ErrorCode::kUnsupported,
+         "'{}': the class token is kept (cls_patch or full) together with a spatial merge; "
+         "supported is one of the two",
+         description.folder.string());
+  }
+  if (geometry.mode != image::AspectMode::kAnyres) return;
+  for (const image::ImageSize size : geometry.pinpoints) {
+    if (size.width % geometry.tile_size != 0 || size.height % geometry.tile_size != 0) {
+      fail(ErrorCode::kBadFormat,
+           "'{}': image_grid_pinpoints holds {}x{}, expected multiples of the vision tower's {} "
+           "pixels",
+           description.folder.string(), size.width, size.height, geometry.tile_size);
+    }
+  }
+}
+
 CheckpointDescription read_config_object(const JsonObject& config, Layout layout) {
   CheckpointDescription description;
   description.layout = layout;
@@ -217,6 +237,7 @@ void attach_vision(CheckpointDescription& description, const VisionConfig& visio
       c.geometry.pinpoints.push_back({static_cast<int32_t>(w), static_cast<int32_t>(h)});
     }
   }
+  check_geometry(description);
   description.is_vision_known = true;
   model::validate(c);
 }

@@ -139,10 +139,23 @@ void read_original_vision(const JsonObject& config, CheckpointDescription& descr
   read_original_geometry(config, description);
 }
 
+// The published LLaVA classes on Qwen2 drop rope_scaling; a plain Qwen2 model keeps it.
+model::DecoderConfig read_decoder(const JsonObject& config,
+                                  const CheckpointDescription& description) {
+  const DecoderFamily family = family_of(config);
+  const bool is_llava = description.layout != Layout::kLanguageModel;
+  if (family != DecoderFamily::kQwen2 || !is_llava || !config.has("rope_scaling")) {
+    return read_decoder_config(config, family);
+  }
+  Json without_scaling = config.json();
+  without_scaling.erase("rope_scaling");
+  return read_decoder_config(JsonObject(without_scaling, config.source()), family);
+}
+
 }  // namespace
 
 void read_original_config(const JsonObject& config, CheckpointDescription& description) {
-  description.config.decoder = read_decoder_config(config, family_of(config));
+  description.config.decoder = read_decoder(config, description);
   read_original_vision(config, description);
   description.use_im_start_end = config.get_bool("mm_use_im_start_end").value_or(false);
   description.use_im_patch_token = config.get_bool("mm_use_im_patch_token").value_or(true);

@@ -222,6 +222,23 @@ TEST(ConfigJson, AttachVisionChecksTheWidth) {
                [&] { attach_vision(d, {.hidden_size = 1024, .num_attention_heads = 16}); });
 }
 
+TEST(ConfigJson, AttachVisionChecksTheGeometry) {
+  const std::string anyres = R"("image_aspect_ratio":"anyres","image_grid_pinpoints":[[336,672]],)"
+                             R"("mm_patch_merge_type":"spatial_unpad")";
+  auto d = read(original(anyres), Layout::kOriginal);
+  expect_error(ErrorCode::kBadFormat, {"336x672", "224"}, [&] { attach_vision(d, {}); });
+  d = read(original(anyres + R"(,"mm_vision_select_feature":"cls_patch")"), Layout::kOriginal);
+  expect_error(ErrorCode::kUnsupported, {"cls_patch", "spatial"},
+               [&] { attach_vision(d, {.image_size = 336, .patch_size = 14}); });
+}
+
+TEST(ConfigJson, LlavaOnQwen2DropsRopeScaling) {
+  const char* text = R"({"model_type":"llava_qwen","rope_scaling":{"type":"linear","factor":2.0}})";
+  EXPECT_EQ(read(text, Layout::kOriginal).config.decoder.rope.scaling, RopeScaling::kNone);
+  const char* base = R"({"model_type":"qwen2","rope_scaling":{"type":"linear","factor":2.0}})";
+  EXPECT_EQ(read(base, Layout::kLanguageModel).config.decoder.rope.scaling, RopeScaling::kLinear);
+}
+
 TEST(ConfigJson, RefusesWhatIsNotBuiltHere) {
   struct Case {
     Layout layout;

@@ -8,6 +8,7 @@
 #include "llava/checkpoint/config_json.h"
 #include "llava/checkpoint/generation_config.h"
 #include "llava/checkpoint/key_names.h"
+#include "llava/checkpoint/lora_weights.h"
 #include "llava/checkpoint/sharded.h"
 #include "llava/checkpoint/vision_tower_folder.h"
 
@@ -97,11 +98,53 @@ TEST_F(PublishedFolders, OriginalLlava16) {
   EXPECT_EQ(defaults.max_length, 1024);
 }
 
+TEST_F(PublishedFolders, OriginalLlava15InBinShards) {
+  auto d = read_config(golden() / "orig/o1_llava-v1.5-tiny");
+  EXPECT_EQ(d.layout, Layout::kOriginal);
+  EXPECT_FALSE(d.has_tower_weights);
+  EXPECT_EQ(d.dtype, DType::kFloat16);
+  EXPECT_EQ(d.config.geometry.mode, image::AspectMode::kPad);
+  const auto source = open_weights(d.folder);
+  EXPECT_EQ(source->tensors().size(), 34u);
+  EXPECT_EQ(source->load("model.mm_projector.2.weight").shape(), (Shape{64, 64}));
+  EXPECT_EQ(source->load("lm_head.weight").dtype(), DType::kFloat16);
+}
+
+TEST_F(PublishedFolders, OriginalLora) {
+  const auto d = read_config(golden() / "orig/o5_llava-v1.5-tiny-lora");
+  EXPECT_EQ(d.layout, Layout::kLora);
+  const auto adapter = read_adapter_config(d.folder);
+  EXPECT_EQ(adapter.base_model, "base_llama-tiny");
+  const auto weights = read_lora_weights(d.folder, adapter);
+  ASSERT_EQ(weights.pairs.size(), 21u);
+  const LoraPair& pair = weights.pairs.at("model.layers.2.mlp.down_proj");
+  EXPECT_EQ(pair.a.shape(), (Shape{8, 176}));
+  EXPECT_EQ(pair.b.shape(), (Shape{64, 8}));
+  EXPECT_EQ(pair.scale, 2.0f);
+  const auto others = open_non_lora_trainables(d.folder);
+  ASSERT_NE(others, nullptr);
+  EXPECT_TRUE(others->tensors().contains("model.mm_projector.0.weight"));
+  EXPECT_EQ(read_config(golden() / "orig/base_llama-tiny").layout, Layout::kLanguageModel);
+}
+
+TEST_F(PublishedFolders, ProjectorOnlyTraining) {
+  const fs::path folder = golden() / "orig/train/stage1/final_asis";
+  EXPECT_EQ(read_config(folder).layout, Layout::kProjectorOnly);
+  const auto source = open_projector_file(folder);
+  EXPECT_EQ(source->tensors().size(), 4u);
+  EXPECT_TRUE(source->tensors().contains("model.mm_projector.2.bias"));
+}
+
 TEST_F(PublishedFolders, FullClipTower) {
   const auto vision = read_tower_config(golden() / "orig/towers/clip-tiny-42-full");
   EXPECT_EQ(vision.hidden_size, 48);
   EXPECT_EQ(vision.image_size, 42);
   EXPECT_EQ(vision.activation, Activation::kQuickGelu);
+  const auto source =
+      rename_source(open_weights(golden() / "orig/towers/clip-tiny-42-full"), canonical_tower_name);
+  for (const auto& [name, info] : source->tensors()) {
+    EXPECT_TRUE(name.starts_with(std::string(kVisionTowerPrefix) + "vision_model.")) << name;
+  }
 }
 
 TEST_F(PublishedFolders, BundledModel) {
@@ -115,6 +158,9 @@ TEST_F(PublishedFolders, BundledModel) {
   attach_vision(d, read_tower_config(tower));
   EXPECT_EQ(d.config.geometry.tile_size, 64);
   EXPECT_EQ(d.config.vision.num_patches(), 64);
+  const auto weights = read_lora_weights(d.folder, read_adapter_config(d.folder));
+  EXPECT_EQ(weights.pairs.size(), 210u);
+  EXPECT_EQ(weights.pairs.at("model.layers.29.self_attn.k_proj").scale, 1.0f);
 }
 
 }  // namespace
