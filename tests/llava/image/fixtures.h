@@ -34,10 +34,19 @@ inline RgbImage synthetic(int32_t width, int32_t height) {
 
 /// CRC-32 as in zlib and PNG.
 inline uint32_t crc32_of(std::span<const std::byte> bytes) {
+  static const std::array<uint32_t, 256> table = [] {
+    std::array<uint32_t, 256> entries{};
+    for (uint32_t i = 0; i < 256; ++i) {
+      entries[i] = i;
+      for (int bit = 0; bit < 8; ++bit) {
+        entries[i] = entries[i] >> 1 ^ (0xEDB88320u & (0u - (entries[i] & 1)));
+      }
+    }
+    return entries;
+  }();
   uint32_t crc = 0xFFFFFFFF;
   for (const std::byte byte : bytes) {
-    crc ^= static_cast<uint32_t>(byte);
-    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1)));
+    crc = table[(crc ^ static_cast<uint32_t>(byte)) & 0xFF] ^ crc >> 8;
   }
   return ~crc;
 }

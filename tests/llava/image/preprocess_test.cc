@@ -83,6 +83,62 @@ TEST(Preprocess, EqualsPublishedChecksums) {
   }
 }
 
+ImageProcessorConfig processor(const std::string& name, int32_t side) {
+  ImageProcessorConfig config;
+  if (name == "siglip") {
+    config.shortest_edge = 0;
+    config.exact_size = {side, side};
+    config.do_center_crop = false;
+    config.mean = config.std = {0.5, 0.5, 0.5};
+  } else {
+    config.shortest_edge = side;
+    config.crop_size = {side, side};
+  }
+  return config;
+}
+
+ImageGeometry geometry_of(const std::string& mode, int32_t side, AnyresRules rules) {
+  ImageGeometry geometry;
+  geometry.rules = rules;
+  geometry.tile_size = side;
+  if (mode == "pad") geometry.mode = AspectMode::kPad;
+  if (mode == "anyres" || mode == "onevision") geometry.mode = AspectMode::kAnyres;
+  geometry.pinpoints = {
+      {side, 2 * side}, {2 * side, side}, {2 * side, 2 * side}, {3 * side, side}, {side, 3 * side}};
+  if (mode == "onevision") {
+    geometry.pinpoints.clear();
+    for (int32_t i = 1; i <= 6; ++i) {
+      for (int32_t j = 1; j <= 6; ++j) geometry.pinpoints.push_back({i * side, j * side});
+    }
+  }
+  if (rules == AnyresRules::kHuggingFace) {
+    for (ImageSize& pinpoint : geometry.pinpoints) std::swap(pinpoint.width, pinpoint.height);
+  }
+  return geometry;
+}
+
+void compare_with_table(const std::string& file, AnyresRules rules) {
+  const auto rows = read_table(data_folder() / file);
+  ASSERT_GE(rows.size(), 100u);
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row[0] + " " + row[1] + " " + row[2] + ": " + row[3] + "x" + row[4]);
+    const int32_t side = std::stoi(row[2]);
+    const RgbImage image = synthetic(std::stoi(row[3]), std::stoi(row[4]));
+    const ImageLayout layout = plan_layout(image.size, geometry_of(row[1], side, rules));
+    const PixelValues pixels = preprocess(image, processor(row[0], side), layout);
+    EXPECT_EQ(pixels.num_tiles, std::stoi(row[5]));
+    EXPECT_EQ(crc32_of(pixels.values), std::stoul(row[6], nullptr, 16));
+  }
+}
+
+TEST(Preprocess, EqualsOriginalAtRandomSizes) {
+  compare_with_table("pixels_original.txt", AnyresRules::kOriginal);
+}
+
+TEST(Preprocess, EqualsHuggingFaceAtRandomSizes) {
+  compare_with_table("pixels_hf.txt", AnyresRules::kHuggingFace);
+}
+
 TEST(Preprocess, NormalisesKnownColours) {
   ImageProcessorConfig config = clip336();
   RgbImage view(ImageSize{1, 1});
