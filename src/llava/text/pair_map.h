@@ -13,7 +13,8 @@
 
 namespace llava::text {
 
-/// Open addressing with linear probing, at most half full. The pair (2^32-1, 2^32-1) is reserved.
+/// Open addressing with linear probing, at most half full. The pair (2^32-1, 2^32-1) is
+/// never found and must not be inserted.
 ///
 /// Threads: const lookups are safe to share.
 template <class Value>
@@ -25,8 +26,8 @@ class PairMap {
     if (entries_.empty()) return nullptr;
     const uint64_t key = key_of(first, second);
     for (std::size_t at = slot_of(key);; at = (at + 1) & (entries_.size() - 1)) {
-      if (entries_[at].key == key) return &entries_[at].value;
       if (entries_[at].key == kEmpty) return nullptr;
+      if (entries_[at].key == key) return &entries_[at].value;
     }
   }
 

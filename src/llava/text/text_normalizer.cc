@@ -4,11 +4,11 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
+#include <array>
 #include <utility>
+#include <vector>
 
-#include "llava/core/error.h"
+#include "llava/core/check.h"
 #include "llava/text/utf8.h"
 
 namespace llava::text {
@@ -79,31 +79,60 @@ std::string apply(const TextNormalizer::Strip& step, std::string text) {
   return text.substr(begin, end - begin);
 }
 
+bool composes(UnicodeForm form) { return form == UnicodeForm::kNfc || form == UnicodeForm::kNfkc; }
+
 utf8proc_option_t options_of(UnicodeForm form) {
-  constexpr int kCommon = UTF8PROC_STABLE;
-  int options = kCommon;
-  if (form == UnicodeForm::kNfc || form == UnicodeForm::kNfkc) {
-    options |= UTF8PROC_COMPOSE;
-  } else {
-    options |= UTF8PROC_DECOMPOSE;
-  }
+  int options = UTF8PROC_STABLE;
+  options |= composes(form) ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
   if (form == UnicodeForm::kNfkc || form == UnicodeForm::kNfkd) options |= UTF8PROC_COMPAT;
   return static_cast<utf8proc_option_t>(options);
 }
 
 bool is_ascii(char c) { return static_cast<uint8_t>(c) < 0x80; }
 
-void append_form(std::string& result, std::string_view text, UnicodeForm form) {
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                   static_cast<utf8proc_ssize_t>(text.size()), &mapped, options_of(form));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-  if (size < 0) {
-    fail(ErrorCode::kInvalidArgument, "a text of {} bytes cannot be normalized: {}", text.size(),
-         utf8proc_errmsg(size));
+utf8proc_propval_t combining_class(utf8proc_int32_t c) {
+  return utf8proc_get_property(c)->combining_class;
+}
+
+/// Sorts each run of combining characters by class. utf8proc's own sorting is quadratic, and a text
+/// may be nothing but combining characters.
+void sort_combining(std::vector<utf8proc_int32_t>& chars) {
+  for (auto begin = chars.begin(); begin != chars.end();) {
+    if (combining_class(*begin) == 0) {
+      ++begin;
+      continue;
+    }
+    const auto end =
+        std::find_if(begin, chars.end(), [](auto c) { return combining_class(c) == 0; });
+    std::stable_sort(begin, end,
+                     [](auto a, auto b) { return combining_class(a) < combining_class(b); });
+    begin = end;
   }
-  result.append(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(size));
+}
+
+void append_form(std::string& result, std::string_view text, UnicodeForm form) {
+  const utf8proc_option_t options = options_of(form);
+  std::vector<utf8proc_int32_t> chars;
+  chars.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Char c = decode_utf8(text, at);
+    std::array<utf8proc_int32_t, 32> parts;  // the longest decomposition has 18
+    int boundary = 0;
+    const utf8proc_ssize_t size =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code_point), parts.data(),
+                                static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary);
+    LLAVA_CHECK(size >= 0 && std::cmp_less_equal(size, parts.size()));
+    chars.insert(chars.end(), parts.begin(), parts.begin() + size);
+    at += c.num_bytes;
+  }
+  sort_combining(chars);
+  if (composes(form)) {
+    const utf8proc_ssize_t size = utf8proc_normalize_utf32(
+        chars.data(), static_cast<utf8proc_ssize_t>(chars.size()), options);
+    LLAVA_CHECK(size >= 0 && std::cmp_less_equal(size, chars.size()));
+    chars.resize(static_cast<std::size_t>(size));
+  }
+  for (const utf8proc_int32_t c : chars) append_utf8(result, static_cast<char32_t>(c));
 }
 
 }  // namespace
