@@ -11,8 +11,16 @@ mkdir -p "$scratch"
 mv "$scratch/first" "$scratch/prefix"
 "$cmake" -S "$source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix"
 "$cmake" --build "$scratch/build"
-"$scratch/build/consumer"
 "$scratch/prefix/bin/llava" --version
+checkpoint=$scratch/prefix/share/llava/models/tiny-llava-smollm2
+model=${XDG_CACHE_HOME:-$HOME/.cache}/llava/models/SmolLM2-135M-Instruct.Q4_1.gguf
+if [ -f "$model" ]; then
+  answer=$("$scratch/build/consumer" "$checkpoint/examples/red_triangle.png" "what color is the triangle?" "$checkpoint" "$model")
+  echo "the consumer's answer: $answer"
+  [ "$answer" = red ] || { echo "expected the answer 'red'" >&2; exit 1; }
+else
+  echo "the language model of the default model is not there (scripts/setup): the consumer was built and not asked"
+fi
 # Nothing of the build tree may be needed by, or named in, what is installed as text.
 if grep -rlI --include='*.cmake' -e "$release" -e "$scratch" "$scratch/prefix"; then
   echo "the files above name the build tree or the first prefix" >&2
