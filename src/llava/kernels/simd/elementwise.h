@@ -56,7 +56,7 @@ void unary(const void* x, void* out, int64_t count, Unary kind) noexcept {
   using V = typename I::V;
   switch (kind) {
     case kUnaryGelu:
-      return map<I, T>(x, out, count, [](V v) { return gelu<I>(v); });
+      return map<I, T>(x, out, count, [](V v) { return gelu<I, sizeof(T) == sizeof(float)>(v); });
     case kUnaryGeluTanh:
       return map<I, T>(x, out, count, [](V v) { return gelu_tanh<I>(v); });
     case kUnaryQuickGelu:

@@ -40,13 +40,16 @@ struct Avx512 {
   }
   LLAVA_INLINE __m256i narrow(V v, BFloat16) {
     const __m512i bits = _mm512_castps_si512(v);
-    const __m512i upper = _mm512_srli_epi32(bits, 16);
-    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF));
-    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, bias), 16);
-    const __m512i quiet = _mm512_or_si512(upper, _mm512_set1_epi32(0x40));
     const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, is_nan, quiet));
+    const __m512i rounded = _mm512_mask_or_epi32(_mm512_add_epi32(bits, bias), is_nan, bits,
+                                                 _mm512_set1_epi32(0x00400000));
+    // The upper half of each lane.
+    const __m512i upper =
+        _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0x001F001D, 0x001B0019, 0x00170015, 0x00130011,
+                         0x000F000D, 0x000B0009, 0x00070005, 0x00030001);
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi16(upper, rounded));
   }
 
   LLAVA_INLINE V load(const float* p) { return _mm512_loadu_ps(p); }
