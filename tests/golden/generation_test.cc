@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What comes after the logits, against the published libraries: beam search, repetition penalty,
+// sampling filters and the prompts of the original's terminal chat (README.md beside this file).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "llava/core/json.h"
+#include "llava/engine/answer.h"
+#include "llava/engine/dialogue.h"
+#include "llava/engine/prompt_images.h"
+#include "llava/image/decode.h"
+#include "llava/runtime.h"
+#include "llava/text/history.h"
+#include "llava/text/text_streamer.h"
+
+namespace llava {
+namespace {
+
+using ::testing::ElementsAreArray;
+
+const std::filesystem::path kGolden = std::filesystem::path(LLAVA_SOURCE_DIR) / "tests/golden";
+
+/// A checkpoint opened as the reference opened it: float32, adapters merged in float16.
+class OpenModel {
+ public:
+  OpenModel(const std::string& model, const std::string& base) : ctx_(runtime_.context()) {
+    engine::LoadRequest request;
+    request.model_path = (kGolden / model).string();
+    if (!base.empty()) request.model_base = (kGolden / base).string();
+    request.dtype = request.vision_dtype = "float32";
+    request.lora = "merged";
+    pretrained_ = engine::load_pretrained(ctx_, request);
+  }
+
+  const engine::Pretrained& pretrained() const { return pretrained_; }
+
+  engine::PreparedPrompt prepare(const std::string& prompt,
+                                 const std::vector<std::string>& pictures) const {
+    std::vector<engine::PreparedImage> images;
+    for (const std::string& picture : pictures) {
+      images.push_back(engine::prepare_image(pretrained_, image::decode_file(kGolden / picture)));
+    }
+    return engine::prepare_prompt(pretrained_, engine::tokenize_prompt(pretrained_, prompt),
+                                  images);
+  }
+
+  /// What `generate_answer` would use for greedy decoding.
+  engine::GenerationParams params(const engine::PreparedPrompt& prompt, int32_t max_new_tokens) {
+    engine::AnswerOptions options;
+    options.temperature = 0.0f;
+    options.max_new_tokens = max_new_tokens;
+    return engine::resolve_params(pretrained_, options, prompt);
+  }
+
+  engine::Generated generate(const engine::PreparedPrompt& prompt,
+                             const engine::GenerationParams& params) {
+    engine::ModelRunner runner(ctx_, *pretrained_.model, prompt.num_tokens(), params.max_new_tokens,
+                               params.num_beams);
+    std::vector<float> logits;
+    const int32_t sequence = runner.prefill(runner.embed(prompt.inputs()), logits);
+    if (params.num_beams > 1) {
+      return engine::beam_search(runner, sequence, std::move(logits), params, {});
+    }
+    return engine::generate(runner, sequence, std::move(logits), params, {}, {}, {});
+  }
+
+ private:
+  Runtime runtime_{{.threads = 1}};
+  Context ctx_;
+  engine::Pretrained pretrained_;
+};
+
+std::vector<std::string> strings(const Json& list) { return list.get<std::vector<std::string>>(); }
+
+OpenModel open(const Json& entry) {
+  return {entry.at("model").get<std::string>(), entry.value("model_base", std::string())};
+}
+
+TEST(GenerationGolden, BeamSearchFindsThePublishedBeams) {
+  for (const Json& entry : read_json_file(kGolden / "beam.json")) {
+    SCOPED_TRACE(entry.dump());
+    OpenModel model = open(entry);
+    const auto prompt =
+        model.prepare(entry.at("prompt").get<std::string>(), strings(entry.at("images")));
+    engine::GenerationParams params =
+        model.params(prompt, entry.at("max_new_tokens").get<int32_t>());
+    params.num_beams = entry.at("num_beams").get<int32_t>();
+    params.length_penalty = entry.at("length_penalty").get<float>();
+    const engine::Generated generated = model.generate(prompt, params);
+    EXPECT_THAT(generated.ids, ElementsAreArray(entry.at("ids").get<std::vector<int32_t>>()));
+    const double score = entry.at("score").get<double>();
+    EXPECT_NEAR(generated.score, score, 1e-4 * std::max(1.0, std::abs(score)));
+  }
+}
+
+TEST(GenerationGolden, RepetitionPenaltyChoosesThePublishedIds) {
+  for (const Json& entry : read_json_file(kGolden / "repetition.json")) {
+    SCOPED_TRACE(entry.dump());
+    OpenModel model = open(entry);
+    const auto prompt =
+        model.prepare(entry.at("prompt").get<std::string>(), strings(entry.at("images")));
+    engine::GenerationParams params =
+        model.params(prompt, entry.at("max_new_tokens").get<int32_t>());
+    params.sampling.repetition_penalty = entry.at("repetition_penalty").get<float>();
+    EXPECT_THAT(model.generate(prompt, params).ids,
+                ElementsAreArray(entry.at("ids").get<std::vector<int32_t>>()));
+  }
+}
+
+TEST(GenerationGolden, FiltersKeepThePublishedSets) {
+  for (const Json& entry : read_json_file(kGolden / "sampling.json")) {
+    SCOPED_TRACE(entry.dump());
+    engine::SamplingParams params;
+    params.temperature = entry.at("temperature").get<float>();
+    params.top_k = entry.value("top_k", 0);
+    params.top_p = entry.value("top_p", 1.0f);
+    params.repetition_penalty = entry.value("repetition_penalty", 1.0f);
+    auto logits = entry.at("logits").get<std::vector<float>>();
+    const auto previous = entry.at("previous_ids").get<std::vector<int32_t>>();
+    engine::apply_repetition_penalty(logits, previous, params.repetition_penalty);
+    engine::filter_logits(logits, params);
+    std::vector<int32_t> kept;
+    for (std::size_t id = 0; id < logits.size(); ++id) {
+      if (std::isfinite(logits[id])) kept.push_back(static_cast<int32_t>(id));
+    }
+    EXPECT_THAT(kept, ElementsAreArray(entry.at("kept").get<std::vector<int32_t>>()));
+    const std::vector<float> log_probabilities = engine::log_softmax(logits);
+    const auto probabilities = entry.at("probabilities").get<std::vector<double>>();
+    for (std::size_t id = 0; id < logits.size(); ++id) {
+      EXPECT_NEAR(std::exp(log_probabilities[id]), probabilities[id], 1e-6) << "id " << id;
+    }
+  }
+}
+
+TEST(GenerationGolden, ChatRoundsAreTheOriginalsWithItsHistory) {
+  const Json sessions = read_json_file(kGolden / "cli_rounds.json");
+  for (const auto& [name, session] : sessions.items()) {
+    SCOPED_TRACE(name);
+    const Json& base = session.at("model_base");
+    OpenModel model("models/" + name, base.is_null() ? "" : "models/" + base.get<std::string>());
+    const engine::Pretrained& pretrained = model.pretrained();
+    engine::Dialogue dialogue(pretrained, engine::choose_conv_mode(pretrained, ""));
+    EXPECT_EQ(dialogue.conv_mode(), session.at("conv_mode").get<std::string>());
+    int new_pictures = 1;
+    for (std::size_t number = 0; number < session.at("lines").size(); ++number) {
+      SCOPED_TRACE(number);
+      const Json& round = session.at("rounds").at(number);
+      dialogue.ask(session.at("lines").at(number).get<std::string>(), new_pictures);
+      new_pictures = 0;
+      EXPECT_EQ(dialogue.prompt(), round.at("prompt").get<std::string>());
+      const auto prompt =
+          model.prepare(dialogue.prompt(), {"images/" + session.at("image").get<std::string>()});
+      EXPECT_THAT(prompt.ids_with_sentinels,
+                  ElementsAreArray(round.at("input_ids").get<std::vector<int32_t>>()));
+      const engine::Generated generated =
+          model.generate(prompt, model.params(prompt, round.at("max_new_tokens").get<int32_t>()));
+      auto returned = round.at("returned_ids").get<std::vector<int32_t>>();
+      returned.erase(returned.begin());  // the begin token that the original returns in front
+      EXPECT_THAT(generated.ids, ElementsAreArray(returned));
+      text::TextStreamer screen(*pretrained.tokenizer);
+      std::string shown;
+      for (const int32_t id : generated.ids) shown += screen.push(id);
+      shown += screen.finish();
+      EXPECT_EQ(shown, round.at("screen_text").get<std::string>());
+      const std::string stored =
+          text::stored_answer(*pretrained.tokenizer, generated.ids, text::HistoryMode::kOriginal);
+      EXPECT_EQ(stored, round.at("stored_text").get<std::string>());
+      dialogue.answer(stored);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace llava
