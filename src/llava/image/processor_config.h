@@ -38,7 +38,8 @@ struct ImageProcessorConfig {
   bool do_normalize = true;
   std::array<double, 3> mean = kClipMean;
   std::array<double, 3> std = kClipStd;
-  /// LlavaImageProcessor's switch: pad to a square with the mean colour first.
+  /// LlavaImageProcessor's switch: pad to a square with the mean colour first. The layout is to be
+  /// planned with AspectMode::kPad then.
   bool do_pad_to_square = false;
   /// Candidate canvases in file order, turned to (width, height); empty when the file has none.
   std::vector<ImageSize> pinpoints;
