@@ -7,10 +7,14 @@
 Each round times every case first with LibTorch (through Python; the calls take far longer than the
 interpreter) and then with kernel_bench. A ratio is LibTorch's time over ours in the same round:
 above 1 we are faster. Needs torch; nothing else of the project needs this script.
+
+On a machine that is busy with other work, --cpu-time compares processor time of one thread instead
+of wall time: others' work then disturbs only through caches and memory.
 """
 import argparse
 import json
 import math
+import os
 import re
 import statistics
 import subprocess
@@ -103,25 +107,28 @@ def make_case(name):
     return rows_case(parts[0], parts[1], dtype)
 
 
-def time_torch(name, seconds):
+def time_torch(name, args):
+    clock = time.process_time if args.cpu_time else time.perf_counter
     run = make_case(name)
-    run()
-    count, begin = 0, time.perf_counter()
-    while count < 2 or time.perf_counter() - begin < seconds:
+    for _ in range(4):
+        run()
+    count, begin = 0, clock()
+    while count < 2 or clock() - begin < args.seconds:
         run()
         count += 1
-    return (time.perf_counter() - begin) / count * 1e6
+    return (clock() - begin) / count * 1e6
 
 
-def time_ours(program, name, seconds):
+def time_ours(name, args):
     output = subprocess.run(
-        [program, f"--benchmark_filter=^{re.escape(name)}/real_time$",
-         f"--benchmark_min_time={seconds}", "--benchmark_format=json"],
-        capture_output=True, text=True, check=True).stdout
+        [args.kernel_bench, f"--benchmark_filter=^{re.escape(name)}/real_time$",
+         f"--benchmark_min_time={args.seconds}", "--benchmark_format=json"],
+        capture_output=True, text=True, check=True,
+        env=os.environ | {"LLAVA_THREADS": str(args.threads)}).stdout
     result = json.loads(output)["benchmarks"][0]
     if result.get("error_occurred"):
         raise SystemExit(f"{name}: {result['error_message']}")
-    return result["real_time"]
+    return result["cpu_time" if args.cpu_time else "real_time"]
 
 
 def main():
@@ -131,7 +138,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.2, help="per case, side and round")
     parser.add_argument("--filter", default=".")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu-time", action="store_true", help="processor time of one thread")
     args = parser.parse_args()
+    if args.cpu_time:
+        args.threads = 1
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
     listing = subprocess.run([args.kernel_bench, "--benchmark_list_tests"], capture_output=True,
@@ -140,8 +150,8 @@ def main():
     times = {name: ([], []) for name in names}
     for _ in range(args.rounds):
         for name in names:
-            times[name][0].append(time_torch(name, args.seconds))
-            times[name][1].append(time_ours(args.kernel_bench, name, args.seconds))
+            times[name][0].append(time_torch(name, args))
+            times[name][1].append(time_ours(name, args))
     print("| case | LibTorch, us (median) | native, us (median) | ratio min | median | max |")
     print("|---|---|---|---|---|---|")
     medians = []

@@ -54,17 +54,17 @@ template <class I, bool is_full>
   // Minimax fit of (a + 4) (1 - cdf(a)) e^(a^2/2) in s = (a - 4) / (a + 4), error 9e-9.
   const V t = I::div(I::set1(1.0f), I::add(a, I::set1(4.0f)));
   const V s = I::mul(I::sub(a, I::set1(4.0f)), t);
-  V p = I::set1(-0.0001319718430750072f);
-  p = I::fma(p, s, I::set1(0.0001793541305232793f));
-  p = I::fma(p, s, I::set1(0.0015699234791100025f));
-  p = I::fma(p, s, I::set1(-0.003512553870677948f));
-  p = I::fma(p, s, I::set1(-0.007525271270424128f));
-  p = I::fma(p, s, I::set1(0.06040383130311966f));
-  p = I::fma(p, s, I::set1(-0.1865234375f));
-  p = I::fma(p, s, I::set1(0.38713690638542175f));
-  p = I::fma(p, s, I::set1(-0.6078965663909912f));
-  p = I::fma(p, s, I::set1(0.7552851438522339f));
-  const V q = I::mul(tail, I::mul(p, t));
+  // Pairs of coefficients first (Estrin): the chain of dependent steps is what takes the time.
+  const auto pair = [s](float low, float high) { return I::fma(I::set1(high), s, I::set1(low)); };
+  const V s2 = I::mul(s, s);
+  const V s4 = I::mul(s2, s2);
+  const V p_03 = I::fma(pair(0.38713690638542175f, -0.1865234375f), s2,
+                        pair(0.7552851438522339f, -0.6078965663909912f));
+  const V p_47 = I::fma(pair(-0.003512553870677948f, 0.0015699234791100025f), s2,
+                        pair(0.06040383130311966f, -0.007525271270424128f));
+  const V p_89 = pair(0.0001793541305232793f, -0.0001319718430750072f);
+  const V p = I::fma(I::fma(p_89, s4, p_47), s4, p_03);
+  const V q = I::mul(I::mul(tail, t), p);
   return I::select_negative(x, q, I::sub(I::set1(1.0f), q));
 }
 
