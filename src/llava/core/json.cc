@@ -88,6 +88,19 @@ class LimitedBuilder {
   int depth_ = 0;
 };
 
+// Readers of JSON lines that split at Unicode's line ends (Python's splitlines) must not find one
+// inside a string. Outside of strings the three cannot occur.
+std::string escape_line_ends(std::string text) {
+  static constexpr std::pair<std::string_view, std::string_view> kEscapes[] = {
+      {"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}};
+  for (const auto& [raw, escaped] : kEscapes) {
+    for (std::size_t at = text.find(raw); at != std::string::npos; at = text.find(raw, at)) {
+      text.replace(at, raw.size(), escaped);
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
@@ -106,11 +119,11 @@ Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes) {
 }
 
 std::string to_text(const Json& value, int indent) {
-  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+  return escape_line_ends(value.dump(indent, ' ', false, Json::error_handler_t::replace));
 }
 
 std::string to_text(const OrderedJson& value, int indent) {
-  return value.dump(indent, ' ', false, OrderedJson::error_handler_t::replace);
+  return escape_line_ends(value.dump(indent, ' ', false, OrderedJson::error_handler_t::replace));
 }
 
 JsonObject::JsonObject(const Json& value, std::string_view source)

@@ -33,7 +33,8 @@ Json parse_json(std::string_view text, std::string_view source);
 /// Throws: Error(kNotFound) or Error(kBadFormat), naming the file.
 Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes = 256u << 20);
 
-/// Text of a value with invalid UTF-8 replaced; `indent` < 0 gives one line.
+/// Text of a value with invalid UTF-8 replaced; `indent` < 0 gives one line, also for readers that
+/// split at Unicode's line ends.
 std::string to_text(const Json& value, int indent = -1);
 std::string to_text(const OrderedJson& value, int indent = -1);
 
