@@ -56,6 +56,7 @@ CheckpointImages read_checkpoint_images(CheckpointPlace& place,
     checkpoint::attach_vision(description, checkpoint::read_tower_config(tower_folder));
   }
   images.geometry = description.config.geometry;
+  images.geometry.has_center_crop = images.processor.do_center_crop;
   apply_rules(images.geometry, images.processor, rules);
   return images;
 }
@@ -77,6 +78,7 @@ CheckpointImages open_checkpoint_images(const ImageRequest& request) {
   images.processor = image::load_image_processor_config(request.tower_config);
   image::ImageGeometry& geometry = images.geometry;
   geometry.tile_size = images.processor.tile_size();
+  geometry.has_center_crop = images.processor.do_center_crop;
   geometry.patches_per_side = geometry.tile_size / request.patch_size;
   geometry.pinpoints = images.processor.pinpoints;
   // A processor with pinpoints is one of Hugging Face's, which has one way to use them.
