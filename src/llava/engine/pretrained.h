@@ -58,7 +58,8 @@ struct LoadRequest {
     v.field("preprocess", preprocess, "picture rules: auto follows the checkpoint's layout",
             one_of({"auto", "hf", "original"}));
     v.field("image-aspect-ratio", image_aspect_ratio,
-            "pad, square or anyres instead of what the checkpoint says");
+            "pad, square or anyres instead of what the checkpoint says",
+            one_of({"", "pad", "square", "anyres"}));
   }
 };
 
