@@ -72,7 +72,11 @@ Value real_power(double base, double exponent) {
   if (base < 0 && exponent != std::floor(exponent)) {
     fail(ErrorCode::kUnsupported, "a complex number is not supported");
   }
-  return Value::real(std::pow(base, exponent));
+  const double result = std::pow(base, exponent);
+  if (std::isinf(result) && std::isfinite(base) && std::isfinite(exponent)) {
+    fail(ErrorCode::kInvalidArgument, "numerical result of ** out of range");
+  }
+  return Value::real(result);
 }
 
 struct FloorDivision {

@@ -86,8 +86,9 @@ Value Interpreter::evaluate_operation(const Expr& expr, Scope& scope) {
   }
 }
 
-Value Interpreter::evaluate_name(const std::string& name, const Scope& scope) const {
+Value Interpreter::evaluate_name(const std::string& name, const Scope& scope) {
   for (const Scope* at = &scope; at != nullptr; at = at->outer) {
+    budget_.step(static_cast<int64_t>(at->variables.size() / 16));
     for (const auto& [own, value] : at->variables) {
       if (own == name) return value;
     }

@@ -27,6 +27,7 @@ void set_variable(Interpreter::Variables& variables, const std::string& name, Va
 
 std::string Interpreter::run(Variables variables) {
   global_.variables = std::move(variables);
+  hide(program_->hidden, global_);
   std::string out;
   try {
     run_block(program_->body, global_, out);
@@ -34,6 +35,12 @@ std::string Interpreter::run(Variables variables) {
     fail(error.code(), "chat template '{}' line {}: {}", program_->label, line_, error.what());
   }
   return out;
+}
+
+void Interpreter::hide(const std::vector<std::string>& names, Scope& scope) {
+  for (const std::string& name : names) {
+    set_variable(scope.variables, name, Value::undefined(fmt::format("'{}' is undefined", name)));
+  }
 }
 
 Interpreter::Flow Interpreter::run_block(const Block& block, Scope& scope, std::string& out) {
@@ -105,6 +112,7 @@ Interpreter::Flow Interpreter::run_for(const Statement& statement, Scope& scope,
     has_run = true;
     budget_.step();
     Scope inner{{}, &scope};
+    hide(statement.hidden, inner);
     inner.variables.emplace_back("loop", Value::loop(loop));
     assign(statement, loop->current(), inner);
     if (run_block(statement.body, inner, out) == Flow::kBreak) {
@@ -114,6 +122,7 @@ Interpreter::Flow Interpreter::run_for(const Statement& statement, Scope& scope,
   }
   if (has_run) return Flow::kNext;
   Scope inner{{}, &scope};
+  hide(statement.otherwise_hidden, inner);
   return run_block(statement.otherwise, inner, out);
 }
 
@@ -121,6 +130,7 @@ Interpreter::Flow Interpreter::run_for(const Statement& statement, Scope& scope,
 Interpreter::Flow Interpreter::run_captured(const Statement& statement, Scope& scope,
                                             std::string& out) {
   Scope inner{{}, &scope};
+  hide(statement.hidden, inner);
   if (statement.kind == StatementKind::kWith) {
     for (const auto& [target, value] : statement.assignments) {
       set_variable(inner.variables, target.name, evaluate(*value, scope));
@@ -172,6 +182,7 @@ void Interpreter::assign_target(const Target& target, const Value& value, Scope&
     if (value.is(Kind::kLoop)) {
       fail(ErrorCode::kUnsupported, "keeping 'loop' in a variable is not supported");
     }
+    budget_.step(static_cast<int64_t>(scope.variables.size() / 16));
     set_variable(scope.variables, target.name, value);
     return;
   }
@@ -210,6 +221,7 @@ Value Interpreter::call_macro(const Statement& macro, const Arguments& arguments
   }
   const Recursion recursion(depth_);
   Scope inner{{}, &global_};
+  hide(macro.hidden, inner);
   const size_t first_default = num_parameters - macro.defaults.size();
   for (size_t i = 0; i < num_parameters; ++i) {
     const std::string& name = macro.targets[i].name;

@@ -37,6 +37,7 @@ class Interpreter {
   enum class Flow { kNext, kBreak, kContinue };
 
   // Statements (interpreter.cc).
+  static void hide(const std::vector<std::string>& names, Scope& scope);
   Flow run_block(const Block& block, Scope& scope, std::string& out);
   Flow run_statement(const Statement& statement, Scope& scope, std::string& out);
   Flow run_if(const Statement& statement, Scope& scope, std::string& out);
@@ -52,7 +53,7 @@ class Interpreter {
   // Expressions (evaluate.cc).
   Value evaluate(const Expr& expr, Scope& scope);
   Value evaluate_operation(const Expr& expr, Scope& scope);
-  Value evaluate_name(const std::string& name, const Scope& scope) const;
+  Value evaluate_name(const std::string& name, const Scope& scope);
   std::vector<Value> evaluate_all(const std::vector<ExprPtr>& exprs, Scope& scope);
   Value evaluate_dict(const Expr& expr, Scope& scope);
   Value evaluate_item(const Expr& expr, Scope& scope);

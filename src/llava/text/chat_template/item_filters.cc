@@ -70,44 +70,68 @@ Arguments rest_of(const Arguments& arguments, size_t skip) {
   return rest;
 }
 
-Value map_items(Budget& budget, const Value& value, const Arguments& arguments) {
+// A generator of what `fill` appends. The published renderer runs it when the generator is used, so
+// what Python would raise is kept until then.
+template <class Fill>
+Value generate(const Fill& fill) {
   std::vector<Value> out;
-  if (!is_true(value) && !value.is(Kind::kNone)) return Value::generator({});
+  std::string error;
+  try {
+    fill(out);
+  } catch (const Error& raised) {
+    if (raised.code() != ErrorCode::kInvalidArgument) throw;
+    error = raised.what();
+  }
+  return Value::generator(std::move(out), std::move(error));
+}
+
+// The items that a generator will go through. One below it is not used up yet in the published
+// renderer, but must not be used again.
+std::vector<Value> iterate_later(Budget& budget, const Value& value) {
+  if (!value.is(Kind::kGenerator)) return iterate(budget, value);
+  Generator& generator = value.as_generator();
+  const bool is_empty = generator.is_used_up;
+  std::vector<Value> items = iterate(budget, value);
+  generator.is_cut = !is_empty;
+  return items;
+}
+
+void map_items(Budget& budget, const Value& value, const Arguments& arguments,
+               std::vector<Value>& out) {
+  if (!is_true(value)) return;
   if (arguments.positional.empty() && !arguments.keywords.empty()) {
     const auto bound = bind("map", arguments, {"attribute", "default"});
     if (!bound[0]) fail(ErrorCode::kInvalidArgument, "map requires a filter argument");
     const AttributePath path(bound[0]);
-    for (const Value& item : iterate(budget, value)) {
+    for (const Value& item : iterate_later(budget, value)) {
       out.push_back(path.read(budget, item, bound[1]));
     }
-    return Value::generator(std::move(out));
+    return;
   }
   if (arguments.positional.empty()) {
     fail(ErrorCode::kInvalidArgument, "map requires a filter argument");
   }
   const std::string& name = require_string("map", arguments.positional[0]);
   const Arguments rest = rest_of(arguments, 1);
-  for (const Value& item : iterate(budget, value)) {
+  for (const Value& item : iterate_later(budget, value)) {
     out.push_back(apply_filter(budget, name, item, rest));
   }
-  return Value::generator(std::move(out));
 }
 
-Value select_items(Budget& budget, const std::string& name, const Value& value,
-                   const Arguments& arguments) {
+void select_items(Budget& budget, const std::string& name, const Value& value,
+                  const Arguments& arguments, std::vector<Value>& out) {
+  if (!is_true(value)) return;
   const bool has_attribute = name == "selectattr" || name == "rejectattr";
   const bool is_rejecting = name == "reject" || name == "rejectattr";
   const size_t offset = has_attribute ? 1 : 0;
   if (arguments.positional.size() < offset) {
     fail(ErrorCode::kInvalidArgument, "Missing parameter for attribute name");
   }
-  if (!is_true(value)) return Value::generator({});
   const AttributePath path(has_attribute ? std::optional<Value>(arguments.positional[0])
                                          : std::nullopt);
   const bool has_test = arguments.positional.size() > offset;
   const Arguments rest = has_test ? rest_of(arguments, offset + 1) : Arguments{};
-  std::vector<Value> out;
-  for (const Value& item : iterate(budget, value)) {
+  for (const Value& item : iterate_later(budget, value)) {
     const Value subject = path.read(budget, item);
     const bool passes =
         has_test
@@ -115,7 +139,6 @@ Value select_items(Budget& budget, const std::string& name, const Value& value,
             : is_true(subject);
     if (passes != is_rejecting) out.push_back(item);
   }
-  return Value::generator(std::move(out));
 }
 
 // A sort key: the values of one or more attributes.
@@ -186,12 +209,12 @@ Value sort_dict(Budget& budget, const Value& value, const Arguments& arguments) 
   return budget.sequence(Kind::kList, sorted(budget, std::move(keyed), flag(bound[2])));
 }
 
-Value unique_items(Budget& budget, const Value& value, const Arguments& arguments) {
+void unique_items(Budget& budget, const Value& value, const Arguments& arguments,
+                  std::vector<Value>& out) {
   const auto bound = bind("unique", arguments, {"case_sensitive", "attribute"});
   const AttributePath path(bound[1]);
   std::vector<Value> keys;
-  std::vector<Value> out;
-  for (const Value& item : iterate(budget, value)) {
+  for (const Value& item : iterate_later(budget, value)) {
     Value key = without_case(path.read(budget, item), flag(bound[0]));
     if (key.is(Kind::kList) || key.is(Kind::kDict)) {
       fail(ErrorCode::kInvalidArgument, "unhashable type: '{}'", type_name(key));
@@ -202,7 +225,6 @@ Value unique_items(Budget& budget, const Value& value, const Arguments& argument
     keys.push_back(std::move(key));
     out.push_back(item);
   }
-  return Value::generator(std::move(out));
 }
 
 Value extreme(Budget& budget, const std::string& name, const Value& value,
@@ -253,11 +275,15 @@ Value join_items(Budget& budget, const Value& value, const Arguments& arguments)
 }
 
 Value first_item(Budget& budget, const Value& value) {
-  const bool is_left = value.is(Kind::kGenerator) && !value.as_generator().is_used_up;
+  if (value.is(Kind::kGenerator)) {
+    Generator& generator = value.as_generator();
+    if (!generator.is_used_up && !generator.items.empty()) {
+      cut(generator);
+      return generator.items.front();
+    }
+  }
   const std::vector<Value> items = iterate(budget, value);
-  if (items.empty()) return Value::undefined("No first item, sequence was empty.");
-  if (is_left) value.as_generator().is_cut = true;
-  return items.front();
+  return items.empty() ? Value::undefined("No first item, sequence was empty.") : items.front();
 }
 
 Value last_item(Budget& budget, const Value& value) {
@@ -281,30 +307,33 @@ Value reversed(Budget& budget, const Value& value) {
   return Value::generator(std::move(items));
 }
 
-Value dict_items(Budget& budget, const Value& value) {
-  if (value.is_undefined()) return Value::generator({});
+void dict_items(Budget& budget, const Value& value, std::vector<Value>& out) {
+  if (value.is_undefined()) return;
   if (!value.is(Kind::kDict)) {
     fail(ErrorCode::kInvalidArgument, "Can only get item pairs from a mapping.");
   }
-  std::vector<Value> items;
   for (const auto& [key, item] : value.as_dict().items) {
     budget.step();
-    items.push_back(Value::sequence(Kind::kTuple, {key, item}));
+    out.push_back(Value::sequence(Kind::kTuple, {key, item}));
   }
-  return Value::generator(std::move(items));
 }
 
 }  // namespace
 
 std::optional<Value> apply_item_filter(Budget& budget, const std::string& name, const Value& value,
                                        const Arguments& arguments) {
-  if (name == "map") return map_items(budget, value, arguments);
+  using Items = std::vector<Value>;
+  if (name == "map") {
+    return generate([&](Items& out) { map_items(budget, value, arguments, out); });
+  }
   if (name == "select" || name == "reject" || name == "selectattr" || name == "rejectattr") {
-    return select_items(budget, name, value, arguments);
+    return generate([&](Items& out) { select_items(budget, name, value, arguments, out); });
   }
   if (name == "sort") return sort_items(budget, value, arguments);
   if (name == "dictsort") return sort_dict(budget, value, arguments);
-  if (name == "unique") return unique_items(budget, value, arguments);
+  if (name == "unique") {
+    return generate([&](Items& out) { unique_items(budget, value, arguments, out); });
+  }
   if (name == "min" || name == "max") return extreme(budget, name, value, arguments);
   if (name == "sum") return sum_items(budget, value, arguments);
   if (name == "join") return join_items(budget, value, arguments);
@@ -315,7 +344,7 @@ std::optional<Value> apply_item_filter(Budget& budget, const std::string& name, 
   if (name == "first") return first_item(budget, value);
   if (name == "last") return last_item(budget, value);
   if (name == "reverse") return reversed(budget, value);
-  if (name == "items") return dict_items(budget, value);
+  if (name == "items") return generate([&](Items& out) { dict_items(budget, value, out); });
   return budget.sequence(Kind::kList, iterate(budget, value));
 }
 

@@ -24,8 +24,6 @@ class Loop {
   /// Moves on to the next item; false at the end.
   bool advance();
   const Value& current() const { return current_; }
-  /// True if no items are left to test.
-  bool is_exhausted() const { return next_ >= items_.size() && !after_; }
 
   /// `loop.name`, undefined if there is no such attribute.
   Value attribute(const std::string& name);

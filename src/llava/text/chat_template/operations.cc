@@ -83,6 +83,17 @@ std::optional<Value> own_item(Budget& budget, const Value& object, const Value& 
   return std::nullopt;
 }
 
+[[noreturn]] void refuse_cut() {
+  fail(ErrorCode::kUnsupported,
+       "going on with a generator after a part of it was used is not supported: make it a list");
+}
+
+// What a generator gives when it is gone through to its end.
+const std::vector<Value>& remaining(const Generator& generator) {
+  if (!generator.error.empty()) fail(ErrorCode::kInvalidArgument, "{}", generator.error);
+  return generator.items;
+}
+
 struct SliceRange {
   int64_t start;
   int64_t stop;
@@ -165,9 +176,14 @@ bool contains(Budget& budget, const Value& container, const Value& item) {
     case Kind::kRange:
       return contains_item(budget, container.items(), item);
     case Kind::kGenerator: {
-      const std::vector<Value> items = iterate(budget, container);
-      container.as_generator().is_cut = true;
-      return contains_item(budget, items, item);
+      Generator& generator = container.as_generator();
+      const bool is_found = !generator.is_used_up && contains_item(budget, generator.items, item);
+      if (is_found) {
+        cut(generator);
+      } else {
+        iterate(budget, container);
+      }
+      return is_found;
     }
     default:
       fail(ErrorCode::kInvalidArgument, "argument of type '{}' is not iterable",
@@ -225,10 +241,15 @@ Value get_slice(Budget& budget, const Value& object, const Value& start, const V
                    [&](size_t i) { out.push_back(items[i]); });
     return budget.sequence(object.kind(), std::move(out));
   }
-  if (object.is(Kind::kNone) || object.is_number()) {
-    return Value::undefined(fmt::format("{} object has no slices", type_name(object)));
+  if (object.is(Kind::kRange)) {
+    fail(ErrorCode::kUnsupported, "a slice of a range is not supported");
   }
-  fail(ErrorCode::kUnsupported, "a slice of a {} is not supported", type_name(object));
+  fail(ErrorCode::kInvalidArgument, "'{}' object is not subscriptable", type_name(object));
+}
+
+void cut(Generator& generator) {
+  if (generator.is_cut) refuse_cut();
+  if (!generator.is_used_up) generator.is_cut = true;
 }
 
 bool is_iterable(const Value& value) {
@@ -261,12 +282,8 @@ std::vector<Value> iterate(Budget& budget, const Value& value) {
       break;
     case Kind::kGenerator: {
       Generator& generator = value.as_generator();
-      if (generator.is_cut) {
-        fail(ErrorCode::kUnsupported,
-             "going on with a generator after a part of it was used is not supported: make it a "
-             "list");
-      }
-      if (!generator.is_used_up) items = generator.items;
+      if (generator.is_cut) refuse_cut();
+      if (!generator.is_used_up) items = remaining(generator);
       generator.is_used_up = true;
       break;
     }

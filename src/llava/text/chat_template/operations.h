@@ -34,6 +34,10 @@ Value get_slice(Budget& budget, const Value& object, const Value& start, const V
 /// Throws: Error(kInvalidArgument) for what Python cannot iterate.
 std::vector<Value> iterate(Budget& budget, const Value& value);
 bool is_iterable(const Value& value);
+/// Marks a generator as used in part.
+///
+/// Throws: Error(kUnsupported) if it was already.
+void cut(Generator& generator);
 
 /// Python's len().
 int64_t length_of(const Value& value);

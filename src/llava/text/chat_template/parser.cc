@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "llava/text/chat_template/expression_parser.h"
+#include "llava/text/chat_template/scopes.h"
 #include "llava/text/chat_template/token_stream.h"
 
 namespace llava::text::jinja {
@@ -23,6 +24,7 @@ class Parser {
 
   Program run() {
     program_.body = parse_until({});
+    find_hidden_names(program_);
     return std::move(program_);
   }
 

@@ -114,6 +114,9 @@ struct Statement {
   std::vector<Branch> branches;
   Block body;
   Block otherwise;
+  /// Names that the body, or the else part, begins by making undefined (scopes.h).
+  std::vector<std::string> hidden;
+  std::vector<std::string> otherwise_hidden;
 };
 
 /// A parsed template.
@@ -121,6 +124,7 @@ struct Program {
   std::string label;
   std::string source;
   Block body;
+  std::vector<std::string> hidden;
   bool iterates_content = false;
 };
 

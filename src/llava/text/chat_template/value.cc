@@ -96,9 +96,11 @@ Value Value::dict(std::vector<std::pair<Value, Value>> items) {
   return Value(Kind::kDict, std::make_shared<const Dict>(Dict{std::move(items), depth}));
 }
 
-Value Value::generator(std::vector<Value> items) {
+Value Value::generator(std::vector<Value> items, std::string error) {
   const int depth = depth_of_items(items);
-  return Value(Kind::kGenerator, std::make_shared<Generator>(Generator{std::move(items), depth}));
+  return Value(Kind::kGenerator,
+               std::make_shared<Generator>(Generator{
+                   .items = std::move(items), .depth = depth, .error = std::move(error)}));
 }
 
 Value Value::name_space(std::vector<std::pair<std::string, Value>> attributes) {

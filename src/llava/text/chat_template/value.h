@@ -62,6 +62,8 @@ struct Generator {
   bool is_used_up = false;
   /// Something took a part of it; what is left depends on laziness that is not reproduced.
   bool is_cut = false;
+  /// What Python would raise after the last item; empty for nothing.
+  std::string error = {};
 };
 
 struct Namespace {
@@ -87,7 +89,7 @@ class Value {
   /// Throws: as sequence().
   static Value dict(std::vector<std::pair<Value, Value>> items);
   /// Throws: as sequence().
-  static Value generator(std::vector<Value> items);
+  static Value generator(std::vector<Value> items, std::string error = {});
   static Value name_space(std::vector<std::pair<std::string, Value>> attributes);
   static Value loop(std::shared_ptr<Loop> loop);
   static Value macro(const Statement* definition) { return Value(Kind::kMacro, definition); }
