@@ -4,8 +4,8 @@
 
   python bench/torch_ops.py --kernel-bench build/release/bin/kernel_bench --rounds 5
 
-Each round times every case first with LibTorch (through Python; the calls take far longer than the
-interpreter) and then with kernel_bench. A ratio is LibTorch's time over ours in the same round:
+Each round of a case times LibTorch (through Python; the calls take far longer than the interpreter)
+and then kernel_bench. A ratio is LibTorch's time over ours in the same round:
 above 1 we are faster. Needs torch; nothing else of the project needs this script.
 
 On a machine that is busy with other work, --cpu-time compares processor time of one thread instead
@@ -107,11 +107,8 @@ def make_case(name):
     return rows_case(parts[0], parts[1], dtype)
 
 
-def time_torch(name, args):
+def time_torch(run, args):
     clock = time.process_time if args.cpu_time else time.perf_counter
-    run = make_case(name)
-    for _ in range(4):
-        run()
     count, begin = 0, clock()
     while count < 2 or clock() - begin < args.seconds:
         run()
@@ -147,18 +144,17 @@ def main():
     listing = subprocess.run([args.kernel_bench, "--benchmark_list_tests"], capture_output=True,
                              text=True, check=True).stdout.split()
     names = [n.removesuffix("/real_time") for n in listing if re.search(args.filter, n)]
-    times = {name: ([], []) for name in names}
-    for _ in range(args.rounds):
-        for name in names:
-            times[name][0].append(time_torch(name, args))
-            times[name][1].append(time_ours(name, args))
     print("| case | LibTorch, us (median) | native, us (median) | ratio min | median | max |")
     print("|---|---|---|---|---|---|")
     medians = []
-    for name, (theirs, ours) in times.items():
-        ratios = [a / b for a, b in zip(theirs, ours)]
+    for name in names:
+        run = make_case(name)
+        time_torch(run, args)
+        pairs = [(time_torch(run, args), time_ours(name, args)) for _ in range(args.rounds)]
+        ratios = [theirs / ours for theirs, ours in pairs]
         medians.append(statistics.median(ratios))
-        print(f"| {name} | {statistics.median(theirs):.0f} | {statistics.median(ours):.0f} | "
+        print(f"| {name} | {statistics.median(p[0] for p in pairs):.0f} | "
+              f"{statistics.median(p[1] for p in pairs):.0f} | "
               f"{min(ratios):.2f} | {medians[-1]:.2f} | {max(ratios):.2f} |", flush=True)
     mean = math.exp(sum(map(math.log, medians)) / len(medians))
     print(f"\n{len(names)} cases: smallest median ratio {min(medians):.2f}, geometric mean {mean:.2f}.")

@@ -217,6 +217,20 @@ TEST_P(NativeCacheTest, CachedEqualsRecomputedInAWindow) {
   }
 }
 
+TEST_P(NativeCacheTest, CachedEqualsRecomputedInRandomChunks) {
+  const uint64_t seed = 20240604;
+  Generator shapes(seed);
+  const auto draw = [&](uint64_t bound) { return static_cast<int32_t>(1 + shapes.below(bound)); };
+  for (int i = 0; i < 12; ++i) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed << ", case " << i);
+    const AttentionSpec spec{
+        .scale = 0.2f, .is_causal = true, .window = draw(2) == 1 ? draw(120) : 0};
+    const int32_t num_key_heads = draw(3);
+    const std::vector<int32_t> chunks{draw(3), draw(100), draw(10)};
+    check(draw(220), num_key_heads * draw(4), num_key_heads, draw(70), spec, chunks, draw(90));
+  }
+}
+
 TEST_P(NativeCacheTest, LaterTokensDoNotReachEarlierOnes) {
   // A NaN in a key or value that a query cannot see must not change its result.
   const AttentionSpec spec{.scale = 0.2f, .is_causal = true, .window = 0};

@@ -115,6 +115,19 @@ TEST_P(AttentionKernelTest, MasksWindowsAndPages) {
   check({8, 4, 0, 33, 0, false, 16});
 }
 
+TEST_P(AttentionKernelTest, RandomShapes) {
+  const uint64_t seed = 20240603;
+  RecordProperty("seed", std::to_string(seed));
+  Generator shapes(seed);
+  const auto draw = [&](uint64_t bound) { return static_cast<int64_t>(shapes.below(bound)); };
+  for (int i = 0; i < 40; ++i) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed << ", case " << i);
+    const bool is_causal = draw(4) != 0;
+    check({1 + draw(130), 1 + draw(9), is_causal ? draw(200) : 0, 1 + draw(60),
+           is_causal && draw(2) == 0 ? 1 + draw(150) : 0, is_causal, 1 + draw(80)});
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, AttentionKernelTest, testing::ValuesIn(vector_settings()),
                          setting_name);
 
