@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(All, SlowGolden,
                          ::testing::Values("legacy", "modern", "modern_end", "legacy_added",
                                            "modern_added", "legacy_loader", "modern_loader",
                                            "modern_flags"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& entry) { return std::string(entry.param); });
 
 TEST(LlamaTokenizer, RefusesIdsOutsideTheVocabulary) {
   const auto tokenizer = load_tokenizer(kData / "bpe_llama.model");

@@ -39,7 +39,7 @@ TEST_P(SentencePieceGolden, AgreesWithTheLibrary) {
 INSTANTIATE_TEST_SUITE_P(All, SentencePieceGolden,
                          ::testing::Values("bpe_llama", "bpe_rules", "bpe_unused", "unigram_bytes",
                                            "unigram_nmt_nfkc"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& entry) { return std::string(entry.param); });
 
 TEST(SentencePieceModel, ReadsTheFlags) {
   const auto llama = read_sentencepiece_model(kData / "bpe_llama.model");

@@ -82,9 +82,9 @@ INSTANTIATE_TEST_SUITE_P(
                      "legacy_false", TokenizerForm::kFast},
         OriginalCase{"fast (o3_llava-v1.6-mistral-tiny, converted from tokenizer.model)",
                      "converted_fast", TokenizerForm::kFast}),
-    [](const auto& info) {
-      return std::string(info.param.folder) +
-             (info.param.form == TokenizerForm::kFast ? "_fast" : "_slow");
+    [](const auto& entry) {
+      return std::string(entry.param.folder) +
+             (entry.param.form == TokenizerForm::kFast ? "_fast" : "_slow");
     });
 
 std::unique_ptr<Tokenizer> open_named(const std::string& name, const Json& golden) {
@@ -141,7 +141,7 @@ TEST_P(HfTokens, Agree) {
 INSTANTIATE_TEST_SUITE_P(All, HfTokens,
                          ::testing::Values("m1_llava15", "m2_next_mistral", "mistral_real",
                                            "llama3_real", "qwen_real"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& entry) { return std::string(entry.param); });
 
 }  // namespace
 }  // namespace llava::text

@@ -63,7 +63,7 @@ INSTANTIATE_TEST_SUITE_P(All, TokenizerJsonGolden,
                                            "metaspace_first_split", "metaspace_first_whole",
                                            "metaspace_never_split", "metaspace_never_whole", "odd",
                                            "prefix_space", "prepend", "qwen2", "smollm2"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& entry) { return std::string(entry.param); });
 
 }  // namespace
 }  // namespace llava::text
