@@ -139,6 +139,7 @@ CASES = {
             case("loss", [PORTRAIT], "What is it?", SHORT, reply="It is a red circle.", tokens=0, conv_mode="vicuna_v1"),
             case("loss_two_turns", [PORTRAIT], keep=SHORT, tokens=0, reply="x", conv_mode="llava_llama_2",
                  messages=[["USER", "<image>\nWhat is it?"], ["ASSISTANT", "A circle."], ["USER", "Where is it?"], ["ASSISTANT", "On the table."]]),
+            case("loss_unsupervised", [PORTRAIT], "Is </s> it?", SHORT, reply="It is.", tokens=0, conv_mode="vicuna_v1"),
             two_pictures(),
             case("text_only", [], prompt="USER: How many shapes are there? ASSISTANT:", keep=HIDDEN),
             case("float16", [LANDSCAPE], prompt=USER, dtype="float16"),
@@ -165,7 +166,12 @@ CASES = {
                  messages=[["<|im_start|>user\n", "<image>\nWhat is it?"], ["<|im_start|>assistant\n", "A circle."],
                            ["<|im_start|>user\n", "Where?"], ["<|im_start|>assistant\n", None]]),
         ],
-        "llava-v1.6-truncated": [case("landscape", [LANDSCAPE], prompt=USER, keep=EMBEDS)],
+        "llava-v1.6-tower-inside": [case("landscape", [LANDSCAPE], prompt=USER)],
+        "llava-v1.6-lora": [case("merged", [LANDSCAPE], prompt=USER, base="llava-v1.6-tower-inside")],
+        "llava-v1.6-truncated": [
+            case("landscape", [LANDSCAPE], prompt=USER, keep=EMBEDS),
+            case("text_only", [], "How many shapes are there?"),
+        ],
         "llava-v1.6-mistral": [
             case("landscape", [LANDSCAPE], "What is shown in this image?", HIDDEN),
             case("square", [SQUARE], "What is shown in this image?", FULL, image_aspect_ratio="pad"),
@@ -188,6 +194,7 @@ CASES = {
             case("landscape", [LANDSCAPE], prompt=USER, keep=HIDDEN, base="base-vicuna"),
             case("float16", [LANDSCAPE], prompt=USER, base="base-vicuna", dtype="float16"),
         ],
+        "llava-projector-newline": [case("landscape", [LANDSCAPE], prompt=USER, base="llava-v1.6-unpad")],
         "llava-projector-startend": [
             case("landscape", [LANDSCAPE], "What is it?", HIDDEN, base="base-spare-rows", conv_mode="llava_v1"),
             case("short", [PORTRAIT], prompt="Human: <im_start><image><im_end>\nWhat?### Assistant:", base="base-spare-rows"),

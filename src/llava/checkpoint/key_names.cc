@@ -119,6 +119,7 @@ std::optional<std::string> canonical_projector_file_name(std::string_view key) {
     return "model.mm_projector." + std::string(key.substr(at + kMark.size()));
   }
   if (key.ends_with("embed_tokens.weight")) return "model.embed_tokens.weight";
+  if (key.ends_with("image_newline")) return "model.image_newline";
   return std::nullopt;
 }
 

@@ -151,6 +151,15 @@ def write_original_models():
     write_original(
         "llava-v1.6-truncated", with_newline, **anyres, mm_patch_merge_type="spatial_unpad", tokenizer_model_max_length=40
     )
+    inside = {"model.vision_tower.vision_tower." + key: value for key, value in tower("tower-inside", CLIP_28).items()}
+    write_original(
+        "llava-v1.6-tower-inside",
+        {**with_newline, **inside},
+        **anyres,
+        mm_patch_merge_type="spatial_unpad",
+        unfreeze_mm_vision_tower=True,
+    )
+
     # The 34B model's template and tokenizer over the same language model.
     folder = write_original(
         "llava-v1.6-34b", with_newline, **anyres, mm_patch_merge_type="spatial_unpad", eos_token_id=4

@@ -6,9 +6,9 @@ import torch
 
 from tiny.folders import new_folder, write_json, write_safetensors
 from tiny.gguf_bases import GGUF_K, GGUF_LEGACY, write_gguf_bases
-from tiny.original import LLAMA, original_config
+from tiny.original import LLAMA, PINPOINTS, original_config
 from tiny.tokenizers import write_slow_tokenizer
-from tiny.weights import Normal, cast, decoder, projector
+from tiny.weights import Normal, cast, decoder, newline, projector
 
 
 def write_bases():
@@ -50,10 +50,23 @@ def write_projector_only():
     tensors["model.embed_tokens.weight"] = table
     torch.save(cast(tensors, torch.float16), folder / "mm_projector.bin")
 
+    # Over a whole LLaVA-1.6 instead of a language model, with a newline of its own.
+    folder = new_folder("llava-projector-newline")
+    write_json(folder / "config.json", original_config(**ANYRES_UNPAD))
+    tensors = {**projector("projector-newline", "mlp2x_gelu", 24, 48), **newline("projector-newline-row", 48)}
+    torch.save(cast(tensors, torch.float16), folder / "mm_projector.bin")
+
     folder = new_folder("llava-projector-gguf-k")
     config = original_config(mm_projector_type="mlp2x_gelu", torch_dtype="float16", **GGUF_K)
     write_json(folder / "config.json", {**config, "max_position_embeddings": 512})
     torch.save(cast(projector("gguf-k", "mlp2x_gelu", 24, 256), torch.float16), folder / "mm_projector.bin")
+
+
+ANYRES_UNPAD = {
+    "image_aspect_ratio": "anyres",
+    "image_grid_pinpoints": PINPOINTS,
+    "mm_patch_merge_type": "spatial_unpad",
+}
 
 
 def linear_shapes(shape):
@@ -151,6 +164,16 @@ def write_lora():
     )
     tensors["base_model.model.lm_head.weight"] = Normal("lora-head-rows").matrix(448, 48, 3.0).half()
     write_safetensors(folder / "adapter_model.safetensors", tensors)
+
+    # Over a whole LLaVA-1.6 whose tower was trained: the base holds the tower.
+    folder, tensors = write_lora_folder(
+        "llava-v1.6-lora",
+        adapters("lora-1.6", lambda layer, module: 4),
+        adapter_config(base_model_name_or_path="llava-v1.6-tower-inside"),
+        {**mlp2x, **newline("lora-1.6-newline", 48)},
+        original_config(**ANYRES_UNPAD, unfreeze_mm_vision_tower=True),
+    )
+    torch.save(tensors, folder / "adapter_model.bin")
 
     folder, tensors = write_lora_folder(
         "llava-v1.5-lora-gguf",

@@ -81,6 +81,7 @@ TEST(KeyNames, ProjectorFiles) {
             "model.mm_projector.mm_projector.2.bias");
   EXPECT_EQ(canonical_projector_file_name("model.embed_tokens.weight"),
             "model.embed_tokens.weight");
+  EXPECT_EQ(canonical_projector_file_name("model.image_newline"), "model.image_newline");
   EXPECT_EQ(canonical_projector_file_name("lm_head.weight"), std::nullopt);
 }
 

@@ -234,10 +234,12 @@ class BundleRun {
                              prompt_.layouts);
   }
 
-  // The original cuts every spliced row to tokenizer_model_max_length embeddings.
+  // The original cuts every spliced row to tokenizer_model_max_length embeddings; without a picture
+  // it splices nothing and cuts nothing.
   void truncate() {
     const auto limit = pretrained_.description.tokenizer_model_max_length;
-    if (pretrained_.is_hugging_face() || !limit || embeds_.dim(0) <= *limit) return;
+    if (pretrained_.is_hugging_face() || !limit || prompt_.layouts.empty()) return;
+    if (embeds_.dim(0) <= *limit) return;
     embeds_ = embeds_.rows(0, *limit);
   }
 
@@ -425,7 +427,8 @@ class BundleRun {
       sum -= static_cast<double>(log_softmax(values)[static_cast<std::size_t>(target)]);
       ++count;
     }
-    return count == 0 ? 0 : sum / static_cast<double>(count);
+    // As PyTorch: the mean over nothing is not a number.
+    return sum / static_cast<double>(count);
   }
 
   std::size_t allowed_columns() const {
