@@ -54,9 +54,11 @@ class Component {
     return RegexPattern::literal(*literal);
   }
   [[noreturn]] void unsupported() const {
-    fail(ErrorCode::kUnsupported,
-         "{} '{}' is not supported: convert the tokenizer to components of docs/checkpoints.md",
-         source(), type_);
+    fail(
+        ErrorCode::kUnsupported,
+        "{} '{}' is not supported: use a checkpoint whose tokenizer.json is of the LLaMA, Mistral, "
+        "Llama-3, Qwen2 or GPT-2 kind",
+        source(), type_);
   }
 
  private:

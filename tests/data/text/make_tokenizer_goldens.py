@@ -24,8 +24,14 @@ WORDS = (
     "the a of and in picture image shows man woman dog cat red blue house street people holding two "
     "there is are what why where describe background standing bicycle umbrella kitchen table don't "
     "it's we'll I'm they've you're isn't 12 2024 3.14 100,000 007 x=1; print(f'{a}') for(int i=0;i<n;) "
-    "Привет мир кошка собака дом 图片 显示 一个 什么 猫 你好 日本語 これは 写真 です 한국어 사진 "
-    "مرحبا صورة שלום नमस्ते चित्र ภาพ Ελλάδα naïve café Zürich straße œuvre İstanbul "
+    "\u041f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440 \u043a\u043e\u0448\u043a\u0430 "
+    "\u0441\u043e\u0431\u0430\u043a\u0430 \u0434\u043e\u043c \u56fe\u7247 \u663e\u793a \u4e00\u4e2a "
+    "\u4ec0\u4e48 \u732b \u4f60\u597d \u65e5\u672c\u8a9e \u3053\u308c\u306f \u5199\u771f \u3067\u3059 "
+    "\ud55c\uad6d\uc5b4 \uc0ac\uc9c4 "
+    "\u0645\u0631\u062d\u0628\u0627 \u0635\u0648\u0631\u0629 \u05e9\u05dc\u05d5\u05dd "
+    "\u0928\u092e\u0938\u094d\u0924\u0947 \u091a\u093f\u0924\u094d\u0930 \u0e20\u0e32\u0e1e "
+    "\u0395\u03bb\u03bb\u03ac\u03b4\u03b1 na\u00efve caf\u00e9 Z\u00fcrich stra\u00dfe \u0153uvre "
+    "\u0130stanbul "
     "https://example.org/a?b=c <div> {\"k\": [1, 2]} \\n\\t // # ### **bold** _x_ `code` e.g. U.S.A."
 ).split()
 ODD = [
