@@ -6,12 +6,12 @@
 #include "llava/core/error.h"
 
 /// Throws Error(kInternal) when `condition` is false, in every build.
-#define LLAVA_CHECK(condition, ...)                                                          \
-  do {                                                                                       \
-    if (!(condition)) [[unlikely]] {                                                         \
-      ::llava::fail(::llava::ErrorCode::kInternal, "check failed at {}:{}: {}{}", __FILE__,  \
-                    __LINE__, #condition, ::llava::detail::check_message(__VA_ARGS__));      \
-    }                                                                                        \
+#define LLAVA_CHECK(condition, ...)                                                         \
+  do {                                                                                      \
+    if (!(condition)) [[unlikely]] {                                                        \
+      ::llava::fail(::llava::ErrorCode::kInternal, "check failed at {}:{}: {}{}", __FILE__, \
+                    __LINE__, #condition, ::llava::detail::check_message(__VA_ARGS__));     \
+    }                                                                                       \
   } while (false)
 
 /// LLAVA_CHECK for hot loops: only in builds without NDEBUG.

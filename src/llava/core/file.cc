@@ -72,8 +72,7 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   const std::filesystem::path temporary = path.string() + ".tmp-" + std::to_string(::getpid());
   {
-    const Descriptor fd(
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (fd.get() < 0) {
       fail(ErrorCode::kNotFound, "cannot create '{}': {}", temporary.string(),
            std::strerror(errno));
@@ -100,8 +99,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   if (::rename(temporary.c_str(), path.c_str()) != 0) {
     const int error = errno;
     ::unlink(temporary.c_str());
-    fail(ErrorCode::kNotFound, "cannot rename '{}' to '{}': {}", temporary.string(),
-         path.string(), std::strerror(error));
+    fail(ErrorCode::kNotFound, "cannot rename '{}' to '{}': {}", temporary.string(), path.string(),
+         std::strerror(error));
   }
 }
 

@@ -30,7 +30,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 /// contract, as for every program that maps files.
 class MappedFile {
  public:
-  /// Throws: Error(kNotFound) if it cannot be opened, Error(kBadFormat) if it is not a regular file.
+  /// Throws: Error(kNotFound) if it cannot be opened, Error(kBadFormat) if it is not a regular
+  /// file.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
 
   ~MappedFile();

@@ -19,8 +19,9 @@ struct Sink {
   std::atomic<LogLevel> level{LogLevel::kWarning};
   std::atomic<bool> as_json{false};
 
-  Sink() : logger(std::make_shared<spdlog::logger>(
-               "llava", std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
+  Sink()
+      : logger(std::make_shared<spdlog::logger>(
+            "llava", std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
     logger->set_level(spdlog::level::trace);
     logger->set_pattern("%v");
     logger->flush_on(spdlog::level::trace);
@@ -74,8 +75,8 @@ std::string json_line(LogLevel level, std::string_view event,
 }  // namespace
 
 void configure_log(std::string_view name, bool as_json) {
-  for (const LogLevel level : {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning,
-                               LogLevel::kError, LogLevel::kOff}) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError, LogLevel::kOff}) {
     if (level_name(level) == name) {
       sink().level = level;
       sink().as_json = as_json;
@@ -89,8 +90,8 @@ void configure_log(std::string_view name, bool as_json) {
 void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
   Sink& target = sink();
   if (level < target.level) return;
-  target.logger->info("{}", target.as_json ? json_line(level, event, fields)
-                                           : text_line(level, event, fields));
+  target.logger->info(
+      "{}", target.as_json ? json_line(level, event, fields) : text_line(level, event, fields));
 }
 
 }  // namespace llava

@@ -17,7 +17,7 @@ namespace llava::model {
 enum class DecoderFamily : uint8_t { kLlama, kMistral, kQwen2 };
 enum class RopeScaling : uint8_t { kNone, kLinear, kDynamic, kLlama3 };
 
-/// Rotary position embedding and its published extensions (inference §3.3).
+/// Rotary position embedding and its published extensions.
 struct RopeConfig {
   double theta = 10000.0;
   RopeScaling scaling = RopeScaling::kNone;

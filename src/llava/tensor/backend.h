@@ -43,8 +43,7 @@ class Backend {
   virtual Tensor rope(const Tensor& x_THE, const Tensor& cos_TE, const Tensor& sin_TE) = 0;
 
   virtual Tensor attention(const Tensor& q_THE, const Tensor& k_TKE, const Tensor& v_TKE,
-                           std::span<const SequenceSlice> sequences,
-                           const AttentionSpec& spec) = 0;
+                           std::span<const SequenceSlice> sequences, const AttentionSpec& spec) = 0;
   virtual void kv_write(KvLayer& layer, const Tensor& k_TKE, const Tensor& v_TKE,
                         std::span<const SequenceSlice> sequences) = 0;
   virtual Tensor attention_cached(const Tensor& q_THE, const KvLayer& layer,

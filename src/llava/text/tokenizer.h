@@ -42,8 +42,8 @@ class Tokenizer {
   virtual std::optional<int32_t> bos_id() const = 0;
   virtual std::optional<int32_t> eos_id() const = 0;
   virtual std::optional<int32_t> pad_id() const = 0;
-  /// Named special tokens ("bos_token", "eos_token", "unk_token", "pad_token", ...) by their string,
-  /// as chat templates use them; empty when not set.
+  /// Named special tokens ("bos_token", "eos_token", "unk_token", "pad_token", ...) by their
+  /// string, as chat templates use them; empty when not set.
   virtual std::string named_token(std::string_view name) const = 0;
   /// True if encode(..., add_special) puts bos_id() in front.
   virtual bool adds_bos() const = 0;
