@@ -15,7 +15,7 @@ namespace llava::model {
 /// Frequencies theta^(-2i/E) for i in [0, E/2), scaled as the configuration says. `sequence_length`
 /// matters to dynamic scaling only: it is the number of tokens cached and new.
 ///
-/// Source: inference specification, section 3.3; the llama3 form is that of Llama 3.1.
+/// Source: transformers `modeling_rope_utils`; the llama3 form is that of Llama 3.1.
 std::vector<float> rope_frequencies(const RopeConfig& config, int32_t head_dim,
                                     int32_t max_position_embeddings, int64_t sequence_length);
 
