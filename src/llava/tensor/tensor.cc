@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -19,15 +20,18 @@ constexpr std::size_t kAlignment = 64;
 class OwnedStorage final : public Storage {
  public:
   explicit OwnedStorage(int64_t num_bytes) : num_bytes_(num_bytes) {
-    // aligned_alloc wants a multiple of the alignment; an empty tensor still gets an address.
-    const std::size_t rounded =
-        (static_cast<std::size_t>(num_bytes) + kAlignment) / kAlignment * kAlignment;
-    data_ = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+    // Aligned by hand: glibc's aligned_alloc does not take a freed block of the same size again, so
+    // that every large result would fault in new pages (bench/results/native_vs_libtorch.md).
+    std::size_t room = static_cast<std::size_t>(num_bytes) + kAlignment;
+    base_ = std::malloc(room);
+    void* aligned = base_;
+    data_ = static_cast<std::byte*>(
+        std::align(kAlignment, static_cast<std::size_t>(num_bytes), aligned, room));
     if (data_ == nullptr) {
       fail(ErrorCode::kResourceExhausted, "out of memory: {} bytes for a tensor", num_bytes);
     }
   }
-  ~OwnedStorage() override { std::free(data_); }
+  ~OwnedStorage() override { std::free(base_); }
   OwnedStorage(const OwnedStorage&) = delete;
   OwnedStorage& operator=(const OwnedStorage&) = delete;
 
@@ -35,6 +39,7 @@ class OwnedStorage final : public Storage {
   int64_t num_bytes() const noexcept override { return num_bytes_; }
 
  private:
+  void* base_;
   std::byte* data_;
   int64_t num_bytes_;
 };
