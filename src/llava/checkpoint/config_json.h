@@ -66,7 +66,7 @@ struct CheckpointDescription {
   std::string conv_mode;  ///< template the checkpoint was trained with, if it says so
 };
 
-/// The layout of a folder by its files and its config.json (inference 1).
+/// The layout of a folder by its files and its config.json.
 ///
 /// Throws: Error(kNotFound) when `folder` is no folder or has no config.json; Error(kBadFormat);
 /// Error(kUnsupported) for a known architecture that is not built here.

@@ -24,7 +24,7 @@ std::optional<int32_t> get_int32(const JsonObject& object, std::string_view key,
 std::vector<int32_t> get_ids(const JsonObject& object, std::string_view key);
 
 /// The language model of `object`, whose absent keys take the defaults of the published
-/// configuration class of `family`. Reads both spellings of rope settings (inference 1.2).
+/// configuration class of `family`. Reads both spellings of rope settings.
 ///
 /// Throws: Error(kBadFormat), Error(kUnsupported) for an activation, rope type or layer pattern
 /// that is not built here.

@@ -14,7 +14,7 @@ using model::RopeScaling;
 
 constexpr int64_t kMaxWidth = 1 << 20;
 
-// Defaults of the published configuration classes (inference 1.2).
+// Defaults of the published configuration classes of transformers.
 DecoderConfig family_defaults(DecoderFamily family) {
   DecoderConfig c;
   c.family = family;

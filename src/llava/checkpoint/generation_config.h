@@ -34,7 +34,7 @@ struct GenerationDefaults {
 /// then text_config). A folder with neither gives nothing.
 ///
 /// Throws: Error(kBadFormat) naming file and key for a value of the wrong type or range.
-/// Source: inference 8.1, the rule of the published software.
+/// Source: transformers `GenerationConfig`.
 GenerationDefaults read_generation_defaults(const std::filesystem::path& folder);
 
 /// The same from parsed JSON; `source` names it in messages.

@@ -44,7 +44,7 @@ LoraWeights read_lora_weights(const TensorSource& source, const AdapterConfig& c
 /// null when the folder has no such file.
 std::shared_ptr<const TensorSource> open_non_lora_trainables(const std::filesystem::path& folder);
 
-/// Names of non_lora_trainables.bin made canonical (inference 1.4, step 3).
+/// Names of non_lora_trainables.bin made canonical, as the original's loader does.
 std::shared_ptr<const TensorSource> normalize_non_lora_names(
     std::shared_ptr<const TensorSource> source);
 

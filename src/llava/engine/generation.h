@@ -66,7 +66,7 @@ Generated generate(TokenModel& model, int32_t sequence, std::vector<float> first
                    const GenerationParams& params, const TokenCallback& on_token,
                    const LogitsCallback& on_logits, std::stop_token stop);
 
-/// Beam search, with or without sampling; the published algorithm (inference specification, 8.2).
+/// Beam search, with or without sampling; transformers' algorithm.
 Generated beam_search(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
                       const GenerationParams& params, std::stop_token stop);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Values of the inference specification, section 3.3, computed there with the published software.
+// Expected values were computed with transformers 4.57.
 #include "llava/model/rope.h"
 
 #include <gtest/gtest.h>
