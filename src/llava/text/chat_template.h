@@ -26,7 +26,7 @@ struct Program;
 struct ChatTemplateLimits {
   int64_t max_steps = 5'000'000;
   /// Of all text and containers made on the way, the prompt included.
-  size_t max_bytes = 256u << 20;
+  size_t max_bytes = 64u << 20;
 };
 
 struct ChatTemplateOptions {

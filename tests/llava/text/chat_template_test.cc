@@ -175,6 +175,12 @@ TEST(ChatTemplate, HostileTemplatesEnd) {
   expect_error(shared + "{{ ns.x == ns.y }}", exhausted, "steps");
   expect_error("{% set ns = namespace() %}{% set ns.me = ns %}", ErrorCode::kUnsupported,
                "namespace");
+  // Reading a long text again and again costs time although nothing is made.
+  const std::string reads = "{% set s = 'a' * 900000 %}{% for i in range(99999) %}";
+  for (const char* read : {"s | length", "s[-1]", "'b' in s", "s == t", "s is lower"}) {
+    expect_error("{% set t = 'a' * 900000 %}" + reads + "{% set q = " + read + " %}{% endfor %}",
+                 exhausted, "");
+  }
   EXPECT_EQ(render_source("{% if 1 %}a" + repeated("{% elif 1 %}b", 999) + "{% endif %}"), "a");
 }
 

@@ -24,6 +24,9 @@ class Budget {
     steps_left_ -= count;
   }
 
+  /// Bytes of text looked at.
+  void read(size_t bytes) { step(static_cast<int64_t>(bytes / 16)); }
+
   /// Bytes about to be created; call before allocating them.
   void charge(size_t bytes) {
     if (bytes > bytes_left_) {

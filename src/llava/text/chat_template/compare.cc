@@ -53,7 +53,10 @@ Order compare(Budget& budget, const Value& left, const Value& right) {
   }
   if (left.is_number() && right.is_number()) return compare_numbers(left, right);
   // UTF-8 sorts as code points do.
-  if (left.is_string() && right.is_string()) return order_of(left.as_string(), right.as_string());
+  if (left.is_string() && right.is_string()) {
+    budget.read(std::min(left.as_string().size(), right.as_string().size()));
+    return order_of(left.as_string(), right.as_string());
+  }
   const bool has_order = left.is(Kind::kList) || left.is(Kind::kTuple);
   if (!has_order || left.kind() != right.kind()) {
     fail(ErrorCode::kInvalidArgument, "values of type {} and {} have no order", type_name(left),

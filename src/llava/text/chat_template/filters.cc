@@ -211,7 +211,7 @@ Value apply_filter(Budget& budget, const std::string& name, const Value& value,
     fail(ErrorCode::kUnsupported, "filter '{}' is not supported", name);
   }
   bind(name, arguments, {});
-  if (name == "length" || name == "count") return Value::integer(length_of(value));
+  if (name == "length" || name == "count") return Value::integer(length_of(budget, value));
   if (name == "abs") return absolute(value);
   const std::string text = to_str(budget, value);
   if (name == "upper") return budget.text(to_upper(text));

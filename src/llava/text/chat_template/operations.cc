@@ -73,7 +73,7 @@ std::optional<Value> own_item(Budget& budget, const Value& object, const Value& 
   }
   if (!key.is_integral()) return std::nullopt;
   if (object.is_string()) {
-    budget.step(static_cast<int64_t>(object.as_string().size()) / 64);
+    budget.read(object.as_string().size());
     return character_at(object.as_string(), key.as_int());
   }
   if (object.has_items() && !object.is(Kind::kView)) {
@@ -163,7 +163,7 @@ bool contains(Budget& budget, const Value& container, const Value& item) {
         fail(ErrorCode::kInvalidArgument, "'in <string>' requires string as left operand, not {}",
              type_name(item));
       }
-      budget.step(static_cast<int64_t>(container.as_string().size()) / 64);
+      budget.read(container.as_string().size());
       return container.as_string().find(item.as_string()) != std::string::npos;
     case Kind::kDict:
       if (!is_hashable(item)) {
@@ -296,9 +296,12 @@ std::vector<Value> iterate(Budget& budget, const Value& value) {
   return items;
 }
 
-int64_t length_of(const Value& value) {
+int64_t length_of(Budget& budget, const Value& value) {
   if (value.is_undefined()) return 0;
-  if (value.is_string()) return static_cast<int64_t>(count_code_points(value.as_string()));
+  if (value.is_string()) {
+    budget.read(value.as_string().size());
+    return static_cast<int64_t>(count_code_points(value.as_string()));
+  }
   if (value.has_items()) return static_cast<int64_t>(value.items().size());
   if (value.is(Kind::kDict)) return static_cast<int64_t>(value.as_dict().items.size());
   fail(ErrorCode::kInvalidArgument, "object of type '{}' has no len()", type_name(value));

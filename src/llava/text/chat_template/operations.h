@@ -40,7 +40,7 @@ bool is_iterable(const Value& value);
 void cut(Generator& generator);
 
 /// Python's len().
-int64_t length_of(const Value& value);
+int64_t length_of(Budget& budget, const Value& value);
 
 /// Fails with the reason if the value is undefined.
 void require_defined(const Value& value);

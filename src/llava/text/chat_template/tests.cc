@@ -90,7 +90,9 @@ bool apply_test(Budget& budget, const std::string& name, const Value& value,
   }
   if (name == "lower" || name == "upper") {
     bind(name, arguments, {});
-    return has_only_case(to_str(budget, value), name == "upper");
+    const std::string text = to_str(budget, value);
+    budget.read(text.size());
+    return has_only_case(text, name == "upper");
   }
   if (name == "odd" || name == "even") {
     bind(name, arguments, {});

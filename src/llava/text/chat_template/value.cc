@@ -197,6 +197,7 @@ bool equal(Budget& budget, const Value& left, const Value& right) {
     case Kind::kNone:
       return true;
     case Kind::kString:
+      budget.read(std::min(left.as_string().size(), right.as_string().size()));
       return left.as_string() == right.as_string();
     case Kind::kList:
     case Kind::kTuple:
