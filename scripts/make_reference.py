@@ -36,6 +36,7 @@ it, as the program that is recorded does. --reply adds the answer, for `labels` 
 import argparse
 import dataclasses
 import importlib.util
+import inspect
 import json
 import os
 import pathlib
@@ -393,7 +394,10 @@ class AdapterReference:
 
             self.source += f", peft {peft.__version__}"
             self.lora = "unmerged"
-            self.model = peft.PeftModel.from_pretrained(self.model, str(self.path), autocast_adapter_dtype=False)
+            # Newer versions would widen the adapters to float32 and compute beside a 16-bit base in it.
+            keeps = "autocast_adapter_dtype" in inspect.signature(peft.PeftModel.from_pretrained).parameters
+            options = {"autocast_adapter_dtype": False} if keeps else {}
+            self.model = peft.PeftModel.from_pretrained(self.model, str(self.path), **options)
         self.model.to(self.dtype).eval()
         tower = self._find_tower()
         self.tower = transformers.CLIPVisionModel.from_pretrained(tower, **dtype_argument(self.dtype)).eval()
@@ -533,7 +537,7 @@ class AdapterReference:
             output_scores=True,
             **arguments,
         )
-        return out, 0
+        return out, out.sequences.shape[1] - len(out.scores)  # older versions begin with a begin token
 
 
 def render_vicuna_v1(messages):
