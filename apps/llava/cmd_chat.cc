@@ -64,7 +64,7 @@ class Chat {
     LineReader reader;
     for (;;) {
       const auto line = reader.read(dialogue_->user_role() + ": ");
-      if (!line || line->empty()) {
+      if (!line || line->empty() || *line == "/exit") {
         fmt::print("exit...\n");
         return 0;
       }
@@ -100,9 +100,8 @@ class Chat {
           "/image PATH  another picture, new conversation\n"
           "/reset       new conversation about the same picture\n"
           "/exit        leave (or an empty line)\n");
-    } else if (line == "/exit") {
-      fmt::print("exit...\n");
-      std::exit(0);
+    } else if (line == "/image") {
+      fail(ErrorCode::kInvalidArgument, "/image needs the path or URL of a picture behind it");
     } else if (line.starts_with("/image ")) {
       show_picture(line.substr(std::string_view("/image ").size()));
       reset();
@@ -114,6 +113,8 @@ class Chat {
   }
 
   void answer(const std::string& question) {
+    std::stop_source stop;
+    const InterruptGuard guard(stop);
     engine::Dialogue next = *dialogue_;
     next.ask(question, static_cast<int>(images_.size()) - shown_pictures_);
     const std::string prompt_text = next.prompt();
@@ -121,7 +122,7 @@ class Chat {
         session_.pretrained, engine::tokenize_prompt(session_.pretrained, prompt_text), images_);
     fmt::print("{}: ", next.assistant_role());
     std::fflush(stdout);
-    const engine::Answer answer = generate(prompt);
+    const engine::Answer answer = generate(prompt, stop.get_token());
     const std::string stored = stored_text(answer);
     next.answer(stored);
     dialogue_.emplace(std::move(next));
@@ -131,18 +132,13 @@ class Chat {
     }
   }
 
-  engine::Answer generate(const engine::PreparedPrompt& prompt) {
+  engine::Answer generate(const engine::PreparedPrompt& prompt, std::stop_token stop) {
     text::TextStreamer streamer(*session_.pretrained.tokenizer);
-    const InterruptGuard guard;
-    std::stop_source stop;
     engine::AnswerCallbacks callbacks;
-    callbacks.on_id = [&](int32_t id) {
-      show(streamer.push(id));
-      if (guard.is_interrupted()) stop.request_stop();
-    };
+    callbacks.on_id = [&](int32_t id) { show(streamer.push(id)); };
     Context ctx = session_.runtime.context();
-    engine::Answer answer = engine::generate_answer(ctx, session_.pretrained, prompt,
-                                                    options_.answer, callbacks, stop.get_token());
+    engine::Answer answer =
+        engine::generate_answer(ctx, session_.pretrained, prompt, options_.answer, callbacks, stop);
     show(streamer.finish());
     fmt::print("\n");
     return answer;

@@ -67,6 +67,9 @@ void bind(CLI::App& parser, const Field& field) {
   if (field.is_required) option->required();
   if (std::holds_alternative<std::vector<std::string>*>(field.target) && !field.is_positional) {
     option->take_all()->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  } else if (!field.is_positional) {
+    // The last one counts, as in the original's programs, so that scripts can append flags.
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
 }
 

@@ -60,11 +60,14 @@ std::string fetch(const std::string& address, uint64_t max_bytes) {
   curl_easy_setopt(curl, CURLOPT_TIMEOUT, kTimeoutSeconds);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, agent.c_str());
+  // Refused by what the server announces; append() holds those to it that announce nothing.
+  curl_easy_setopt(curl, CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(max_bytes));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, append);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
   const CURLcode result = curl_easy_perform(curl);
-  if (body.is_too_large) {
-    fail(ErrorCode::kBadFormat, "'{}' has more than {} bytes", address, max_bytes);
+  if (body.is_too_large || result == CURLE_FILESIZE_EXCEEDED) {
+    fail(ErrorCode::kBadFormat, "'{}' has more than {} bytes, the most a picture may have", address,
+         max_bytes);
   }
   if (result != CURLE_OK) {
     fail(ErrorCode::kUnavailable, "cannot fetch '{}': {}: check the address and the network",

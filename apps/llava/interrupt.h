@@ -3,20 +3,24 @@
 // Ctrl-C while an answer is generated: stops the answer, not the program.
 #pragma once
 
+#include <stop_token>
+#include <thread>
+
 namespace llava::app {
 
-/// While it lives, SIGINT is counted instead of ending the process; a second one before the first
-/// was seen ends it with status 130.
+/// While it lives, the first SIGINT requests `stop` instead of ending the process; a second one
+/// ends it with status 130.
 ///
 /// Threads: one object at a time.
 class InterruptGuard {
  public:
-  InterruptGuard();
+  explicit InterruptGuard(std::stop_source stop);
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-  bool is_interrupted() const;
+ private:
+  std::jthread watcher_;
 };
 
 }  // namespace llava::app
