@@ -7,6 +7,7 @@
 #include "llava/checkpoint/safetensors.h"
 #include "llava/core/error.h"
 #include "llava/core/json.h"
+#include "llava/text/conversation.h"
 
 namespace llava::engine {
 namespace {
@@ -53,6 +54,17 @@ void read_messages(ReferenceBundle& bundle, const Metadata& metadata) {
     bundle.messages.emplace_back(
         item[0].get<std::string>(),
         item[1].is_null() ? std::nullopt : std::optional(item[1].get<std::string>()));
+  }
+}
+
+// The template is only needed for messages; an unknown one is the bundle's fault, not the user's.
+void check_conv_mode(const ReferenceBundle& bundle) {
+  if (!bundle.conv_mode || bundle.messages.empty()) return;
+  try {
+    text::find_conversation_template(*bundle.conv_mode);
+  } catch (const Error& error) {
+    fail(ErrorCode::kBadFormat, "{}: metadata key 'conv_mode': {}", bundle.path().string(),
+         error.what());
   }
 }
 
@@ -122,6 +134,10 @@ ReferenceBundle ReferenceBundle::open(const std::filesystem::path& path) {
   }
   bundle.dtype = *parsed;
   bundle.image_aspect_ratio = find(metadata, "image_aspect_ratio");
+  if (bundle.image_aspect_ratio && *bundle.image_aspect_ratio != "pad" &&
+      *bundle.image_aspect_ratio != "square" && *bundle.image_aspect_ratio != "anyres") {
+    bad_key(path, "image_aspect_ratio", *bundle.image_aspect_ratio, "pad, square or anyres");
+  }
   bundle.prompt = find(metadata, "prompt");
   bundle.conv_mode = find(metadata, "conv_mode");
   bundle.lora = find(metadata, "lora");
@@ -131,6 +147,7 @@ ReferenceBundle ReferenceBundle::open(const std::filesystem::path& path) {
   if (const auto base = find(metadata, "model_base")) bundle.model_base = beside(path, *base);
   read_images(bundle, metadata);
   read_messages(bundle, metadata);
+  check_conv_mode(bundle);
   read_numbers(bundle, metadata);
   for (const auto& [name, info] : bundle.file_->tensors()) check_tensor(path, info);
   if (!bundle.prompt && (bundle.messages.empty() || !bundle.conv_mode)) {
