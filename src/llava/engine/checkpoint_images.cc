@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/checkpoint_images.h"
 
+#include <utility>
+
 #include "llava/core/error.h"
 #include "llava/model/presets.h"
 
@@ -12,16 +14,23 @@ using image::AspectMode;
 
 void apply_rules(image::ImageGeometry& geometry, const image::ImageProcessorConfig& processor,
                  const ImageRules& rules) {
+  const image::AnyresRules own_rules = geometry.rules;
+  if (geometry.pinpoints.empty() && rules.image_aspect_ratio == "anyres") {
+    geometry.pinpoints = processor.pinpoints;
+  }
   if (rules.preprocess == "hf") geometry.rules = image::AnyresRules::kHuggingFace;
   if (rules.preprocess == "original") {
     geometry.rules = image::AnyresRules::kOriginal;
     if (geometry.mode == AspectMode::kSquare) geometry.mode = AspectMode::kPad;
   }
+  // One reads the file's pairs as heights and widths, the other as widths and heights.
+  if (geometry.rules != own_rules) {
+    for (auto& size : geometry.pinpoints) std::swap(size.width, size.height);
+  }
   if (rules.image_aspect_ratio == "pad") geometry.mode = AspectMode::kPad;
   if (rules.image_aspect_ratio == "square") geometry.mode = AspectMode::kSquare;
   if (rules.image_aspect_ratio == "anyres") {
     geometry.mode = AspectMode::kAnyres;
-    if (geometry.pinpoints.empty()) geometry.pinpoints = processor.pinpoints;
     if (geometry.pinpoints.empty()) {
       fail(ErrorCode::kInvalidArgument,
            "image aspect ratio anyres needs image_grid_pinpoints, which this checkpoint does not "
