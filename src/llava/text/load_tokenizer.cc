@@ -135,7 +135,13 @@ std::unique_ptr<Tokenizer> make_from_model(const fs::path& path, TokenizerSettin
 }
 
 std::unique_ptr<Tokenizer> load_file(const fs::path& path, TokenizerForm form) {
-  if (path.extension() != ".json") return make_from_model(path, {}, form);
+  if (path.extension() != ".json") {
+    // A file under its published name has its settings beside it, as in a folder.
+    const bool has_own_folder = path.filename() == "tokenizer.model";
+    return make_from_model(
+        path, has_own_folder ? read_tokenizer_settings(path.parent_path()) : TokenizerSettings{},
+        form);
+  }
   if (form == TokenizerForm::kSlow) {
     fail(ErrorCode::kInvalidArgument,
          "'{}' is a fast tokenizer, the slow form needs a tokenizer.model", path.string());
