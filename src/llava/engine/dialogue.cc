@@ -81,11 +81,9 @@ void Dialogue::ask(const std::string& text, int num_new_pictures) {
   Turn turn{.is_user = true, .text = replaced(text, kQueryPlaceholder, one)};
   const int given = count_of(turn.text, text::kImageToken);
   if (given > 0 && given != num_new_pictures) {
-    fail(
-        ErrorCode::kInvalidArgument,
-        "the question has {} of the placeholder `<image>`, pictures are {}: write one for each, or "
-        "none",
-        given, num_new_pictures);
+    fail(ErrorCode::kInvalidArgument,
+         "the question has {} `<image>` placeholders for {} {}: write one for each, or none", given,
+         num_new_pictures, num_new_pictures == 1 ? "picture" : "pictures");
   }
   if (given == 0 && conversation_ != nullptr) {
     turn.text = placeholders(num_new_pictures) + turn.text;
