@@ -135,7 +135,9 @@ class Chat {
   engine::Answer generate(const engine::PreparedPrompt& prompt, std::stop_token stop) {
     text::TextStreamer streamer(*session_.pretrained.tokenizer);
     engine::AnswerCallbacks callbacks;
-    callbacks.on_id = [&](int32_t id) { show(streamer.push(id)); };
+    callbacks.on_id = [&](int32_t id) {
+      if (id < session_.pretrained.tokenizer->size()) show(streamer.push(id));
+    };
     Context ctx = session_.runtime.context();
     engine::Answer answer =
         engine::generate_answer(ctx, session_.pretrained, prompt, options_.answer, callbacks, stop);

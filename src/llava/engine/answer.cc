@@ -112,7 +112,9 @@ Answer generate_answer(Context& ctx, const Pretrained& pretrained, const Prepare
   const auto on_token = [&](int32_t id) {
     if (answer.timings.first_token_ms == 0) answer.timings.first_token_ms = ms_since(start);
     if (callbacks.on_id) callbacks.on_id(id);
-    show(checker.push(decoder.push(id)));
+    // Rows beyond the vocabulary pad published tables; like the published decoders, they are no
+    // text.
+    if (id < pretrained.tokenizer->size()) show(checker.push(decoder.push(id)));
     return !checker.is_stopped();
   };
   const auto decode_start = Clock::now();
