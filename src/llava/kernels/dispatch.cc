@@ -24,15 +24,7 @@ std::vector<const KernelTable*> find_available() {
     tables.push_back(&avx2::table());
     if (has({"avx512f", "avx512bw", "avx512dq", "avx512vl"})) {
       tables.push_back(&avx512::table());
-      if (has({"avx512bf16"})) {
-        static const KernelTable bf16 = [] {
-          KernelTable table = avx512::table();
-          table.name = "avx512bf16";
-          table.linear[kFormatBF16] = avx512bf16::linear_bf16();
-          return table;
-        }();
-        tables.push_back(&bf16);
-      }
+      if (has({"avx512bf16"})) tables.push_back(&avx512bf16::table());
     }
   }
 #elif defined(__aarch64__)

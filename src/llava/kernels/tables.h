@@ -18,9 +18,8 @@ namespace avx512 {
 const KernelTable& table() noexcept;
 }
 namespace avx512bf16 {
-/// The bfloat16 `linear` on the dot-product instruction; the rest of the table is avx512's.
-LinearFn linear_bf16() noexcept;
-}  // namespace avx512bf16
+const KernelTable& table() noexcept;
+}
 namespace neon {
 const KernelTable& table() noexcept;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bfloat16 matrix product on AVX-512's dot-product instruction. Each lane of vdpbf16ps adds the
+// Kernels for AVX-512 with the bfloat16 instructions: those of avx512.cc, narrowing in one
+// instruction, and the bfloat16 matrix product on the dot product. Each lane of vdpbf16ps adds the
 // products of two neighbouring inputs to its running float32 sum, rounding to nearest even after
 // each, with subnormal operands and results taken as zero.
-#include "llava/kernels/simd/linear.h"
+#include "llava/kernels/simd/table.h"
 #include "llava/kernels/tables.h"
 #include "llava/kernels/x86/avx512_vector.h"
 
@@ -30,6 +31,13 @@ struct PairDot {
 
 }  // namespace
 
-LinearFn linear_bf16() noexcept { return linear<PairDot, PairDot, BFloat16>; }
+const KernelTable& table() noexcept {
+  static constexpr KernelTable kTable = [] {
+    KernelTable table = make_table<Avx512>("avx512bf16");
+    table.linear[kFormatBF16] = linear<PairDot, PairDot, BFloat16>;
+    return table;
+  }();
+  return kTable;
+}
 
 }  // namespace llava::kernels::avx512bf16
