@@ -187,7 +187,7 @@ TEST(Run, ExifAndAlphaFlagsChangeThePicture) {
   json_of(run_llava(alpha + Strings{"--rgba-background", "white"}));
   json_of(run_llava(alpha + Strings{"--exif-transpose"}));
   const std::string message =
-      error_of(run_llava(alpha + Strings{"--max-pixels", "2999"}), 4, "resource_exhausted");
+      error_of(run_llava(alpha + Strings{"--max-pixels", "2999"}), 3, "bad_format");
   EXPECT_THAT(message, HasSubstr("60x50"));
 }
 

@@ -46,7 +46,7 @@ constexpr std::array<Format, 6> kFormats = {{{"JPEG", is_jpeg, probe_jpeg, decod
 const Format& sniff(std::span<const std::byte> bytes, std::string_view source,
                     const DecodeOptions& options) {
   if (bytes.size() > options.max_bytes) {
-    fail(ErrorCode::kResourceExhausted,
+    fail(ErrorCode::kBadFormat,
          "'{}' has {} bytes, over the limit of {} for one picture; make the file smaller", source,
          bytes.size(), options.max_bytes);
   }
@@ -105,12 +105,12 @@ ImageSize checked_size(const PictureRequest& request, int64_t width, int64_t hei
          width, height);
   }
   if (width > kMaxPictureSide || height > kMaxPictureSide) {
-    fail(ErrorCode::kResourceExhausted,
+    fail(ErrorCode::kBadFormat,
          "'{}' is {}x{} pixels, over the limit of {} for one side; resize or crop it first",
          request.source, width, height, kMaxPictureSide);
   }
   if (width * height > request.max_pixels) {
-    fail(ErrorCode::kResourceExhausted,
+    fail(ErrorCode::kBadFormat,
          "'{}' is {}x{} pixels ({} in all), over the limit of {}; resize it first", request.source,
          width, height, width * height, request.max_pixels);
   }

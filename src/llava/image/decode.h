@@ -36,10 +36,10 @@ struct DecodeOptions {
 ///
 /// Colour profiles and gamma are ignored. A TIFF is turned as its orientation tag says, because
 /// Pillow turns it while loading; other formats only with `exif_transpose`.
-/// Throws: Error(kBadFormat) naming `source` for an unknown format and for damaged or truncated
-/// data (never a partial picture), Error(kResourceExhausted) naming the limit and the size found
-/// above a limit, Error(kUnsupported) for forms that Pillow does not read either, and a few rare
-/// ones of TIFF.   Threads: safe.
+/// Throws: Error(kBadFormat) naming `source` for an unknown format, for damaged or truncated data
+/// (never a partial picture), and above a limit, with the limit and the size found;
+/// Error(kUnsupported) for forms that Pillow does not read either, and a few rare ones of TIFF.
+/// Threads: safe.
 /// Source: Pillow 13; tests/data/image/make_picture_goldens.py.
 RgbImage decode(std::span<const std::byte> bytes, std::string_view source,
                 const DecodeOptions& options = {});

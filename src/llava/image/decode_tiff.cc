@@ -130,7 +130,7 @@ std::vector<uint8_t> block_buffer(const PictureRequest& request, const TiffForm&
   const uint64_t pixels = static_cast<uint64_t>(form.size.width) * form.size.height;
   const uint64_t limit = std::max(pixels * form.num_samples * ((form.bits + 7u) / 8), kLargeTile);
   if (num_bytes > limit) {
-    fail(ErrorCode::kResourceExhausted,
+    fail(ErrorCode::kBadFormat,
          "'{}' has strips or tiles of {} bytes, over the limit of {}; save it with smaller ones",
          request.source, num_bytes, limit);
   }

@@ -35,7 +35,7 @@ struct Picture {
 
 /// The size a header claims, after the limits.
 ///
-/// Throws: Error(kBadFormat) for an empty picture, Error(kResourceExhausted) above a limit.
+/// Throws: Error(kBadFormat) for an empty picture and above a limit.
 ImageSize checked_size(const PictureRequest& request, int64_t width, int64_t height);
 
 /// Throws Error(kBadFormat): "'<source>' is a damaged or truncated <format> file: <reason>...".

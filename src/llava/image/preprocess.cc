@@ -23,7 +23,7 @@ ImageSize resized_size(ImageSize size, const ImageProcessorConfig& config) {
   const double extent =
       static_cast<double>(int64_t{config.shortest_edge} * longer) / static_cast<double>(shorter);
   if (extent > std::numeric_limits<int32_t>::max()) {
-    fail(ErrorCode::kResourceExhausted,
+    fail(ErrorCode::kBadFormat,
          "a picture of {}x{} pixels becomes more than 2^31 pixels long when its shorter side is "
          "resized to {}; crop it first",
          size.width, size.height, config.shortest_edge);
@@ -46,7 +46,7 @@ RgbImage render_view(const Canvas& canvas, const ImageProcessorConfig& config) {
   const ImageSize resized = resized_size(canvas.size, config);
   const ImageSize view = config.do_center_crop ? config.crop_size : resized;
   if (int64_t{view.width} * view.height > kMaxViewPixels) {
-    fail(ErrorCode::kResourceExhausted,
+    fail(ErrorCode::kBadFormat,
          "the image processor would make a view of {}x{} pixels, over the limit of {} pixels; "
          "check do_resize, do_center_crop and size in preprocessor_config.json",
          view.width, view.height, kMaxViewPixels);

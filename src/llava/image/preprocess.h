@@ -28,8 +28,8 @@ struct PixelValues {
 /// tiles row by row. `layout` comes from plan_layout for this picture.
 ///
 /// Throws: Error(kInvalidArgument) when the layout is of another size or its tiles do not fit the
-/// processor, Error(kResourceExhausted) when the processor's settings would make a view of more
-/// than 2^26 pixels.   Threads: safe.
+/// processor, Error(kBadFormat) when the processor's settings would make a view of more than 2^26
+/// pixels.   Threads: safe.
 /// Source: CLIPImageProcessor, LlavaNextImageProcessor, process_images of the original.
 std::vector<RgbImage> render_views(const RgbImage& image, const ImageProcessorConfig& config,
                                    const ImageLayout& layout);

@@ -98,14 +98,14 @@ TEST(DamagedPicture, LimitsAreCheckedFirstAndNamed) {
   const uint32_t crc = crc32_of(std::span<const std::byte>(bytes).subspan(12, 17));
   for (size_t i = 0; i < 4; ++i) bytes[29 + i] = static_cast<std::byte>(crc >> (24 - 8 * i));
   const Error pixels = error_of(bytes);
-  EXPECT_EQ(pixels.code(), ErrorCode::kResourceExhausted);
+  EXPECT_EQ(pixels.code(), ErrorCode::kBadFormat);
   EXPECT_NE(std::string(pixels.what()).find("30000x30000"), std::string::npos) << pixels.what();
   EXPECT_NE(std::string(pixels.what()).find("178956970"), std::string::npos) << pixels.what();
   EXPECT_THROW(probe_size(bytes, "photo"), Error);
 
   const std::vector<std::byte> small = bytes_of(data_folder() / "pictures" / "24.bmp");
-  EXPECT_EQ(error_of(small, {.max_bytes = 10}).code(), ErrorCode::kResourceExhausted);
-  EXPECT_EQ(error_of(small, {.max_pixels = 21 * 9 - 1}).code(), ErrorCode::kResourceExhausted);
+  EXPECT_EQ(error_of(small, {.max_bytes = 10}).code(), ErrorCode::kBadFormat);
+  EXPECT_EQ(error_of(small, {.max_pixels = 21 * 9 - 1}).code(), ErrorCode::kBadFormat);
   EXPECT_EQ(decode(small, "photo", {.max_pixels = 21 * 9}).size, (ImageSize{21, 9}));
 }
 
