@@ -59,8 +59,8 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::Program> program)
 
 ChatTemplate ChatTemplate::parse(std::string_view source, std::string_view label) {
   if (source.size() > kMaxSourceBytes) {
-    fail(ErrorCode::kResourceExhausted, "chat template '{}' has {} bytes, at most {} are read",
-         label, source.size(), kMaxSourceBytes);
+    fail(ErrorCode::kBadFormat, "chat template '{}' has {} bytes, at most {} are read", label,
+         source.size(), kMaxSourceBytes);
   }
   if (!is_valid_utf8(source)) {
     fail(ErrorCode::kBadFormat, "chat template '{}' is not valid UTF-8", label);

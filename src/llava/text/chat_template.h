@@ -59,8 +59,8 @@ class ChatTemplate {
  public:
   /// Parses a template. `label` names it in messages, usually its path.
   ///
-  /// Throws: Error(kBadFormat) for what is no template, Error(kUnsupported) for a tag or form that
-  /// is not supported, Error(kResourceExhausted) beyond 1 MiB or the nesting limit.
+  /// Throws: Error(kBadFormat) for what is no template, and beyond 1 MiB or the nesting limit;
+  /// Error(kUnsupported) for a tag or form that is not supported.
   static ChatTemplate parse(std::string_view source, std::string_view label);
 
   /// The prompt of these messages: a list of objects with `role` and `content`, which is a text or
@@ -68,7 +68,7 @@ class ChatTemplate {
   ///
   /// Throws: Error(kInvalidArgument) with the template's own text where it raises one, and where
   /// the published renderer stops on an error; Error(kUnsupported) for what is not supported;
-  /// Error(kResourceExhausted) beyond the limits.
+  /// Error(kBadFormat) beyond the limits.
   std::string render(const nlohmann::ordered_json& messages,
                      const ChatTemplateOptions& options = {}) const;
 

@@ -189,7 +189,7 @@ std::vector<RegexPattern::Match> RegexPattern::find_all(std::string_view text) c
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) break;
     if (result < 0) {
-      fail(ErrorCode::kResourceExhausted,
+      fail(ErrorCode::kBadFormat,
            "the tokenizer's pattern '{}' needs too many steps on a text of {} bytes (PCRE2 error "
            "{})",
            code_->pattern, text.size(), result);

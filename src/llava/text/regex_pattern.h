@@ -32,7 +32,7 @@ class RegexPattern {
 
   /// All matches from left to right, as Oniguruma's iteration yields them.
   ///
-  /// Throws: Error(kResourceExhausted) if the pattern needs too many steps on this text.
+  /// Throws: Error(kBadFormat) if the pattern needs too many steps on this text.
   std::vector<Match> find_all(std::string_view valid_utf8) const;
 
  private:

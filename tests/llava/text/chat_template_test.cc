@@ -141,7 +141,7 @@ std::string repeated(const std::string& text, int count) {
 
 // Templates come from checkpoints, which anybody may have written.
 TEST(ChatTemplate, HostileTemplatesEnd) {
-  const auto exhausted = ErrorCode::kResourceExhausted;
+  const auto exhausted = ErrorCode::kBadFormat;
   const std::string loops = repeated("{% for i in range(999) %}", 3);
   expect_error(loops + "{{ i }}" + repeated("{% endfor %}", 3), exhausted, "steps");
   expect_error(
@@ -187,9 +187,9 @@ TEST(ChatTemplate, HostileTemplatesEnd) {
 TEST(ChatTemplate, LimitsAreTheCallers) {
   const ChatTemplateOptions few_steps{.limits = {.max_steps = 10}};
   const ChatTemplateOptions few_bytes{.limits = {.max_bytes = 10}};
-  expect_error("{% for i in range(20) %}{{ i }}{% endfor %}", ErrorCode::kResourceExhausted,
-               "steps", few_steps);
-  expect_error("more than ten bytes", ErrorCode::kResourceExhausted, "text", few_bytes);
+  expect_error("{% for i in range(20) %}{{ i }}{% endfor %}", ErrorCode::kBadFormat, "steps",
+               few_steps);
+  expect_error("more than ten bytes", ErrorCode::kBadFormat, "text", few_bytes);
 }
 
 TEST(ChatTemplate, SimpleMessages) {

@@ -19,7 +19,7 @@ class Budget {
   /// One evaluated node, or one item gone over.
   void step(int64_t count = 1) {
     if (count > steps_left_) {
-      fail(ErrorCode::kResourceExhausted, "the template takes too many steps");
+      fail(ErrorCode::kBadFormat, "the template takes too many steps");
     }
     steps_left_ -= count;
   }
@@ -30,7 +30,7 @@ class Budget {
   /// Bytes about to be created; call before allocating them.
   void charge(size_t bytes) {
     if (bytes > bytes_left_) {
-      fail(ErrorCode::kResourceExhausted, "the template makes too much text");
+      fail(ErrorCode::kBadFormat, "the template makes too much text");
     }
     bytes_left_ -= bytes;
   }

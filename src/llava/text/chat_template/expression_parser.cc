@@ -65,7 +65,7 @@ ExprPtr ExpressionParser::with_children(ExprPtr expr, std::vector<ExprPtr> child
 
 void ExpressionParser::check_depth(const Expr& expr) const {
   if (expr.depth > kMaxTreeDepth) {
-    stream_.error(ErrorCode::kResourceExhausted,
+    stream_.error(ErrorCode::kBadFormat,
                   fmt::format("an expression chains more than {} operations", kMaxTreeDepth));
   }
 }

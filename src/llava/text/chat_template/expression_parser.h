@@ -22,7 +22,7 @@ class DepthGuard {
   DepthGuard(int& depth, const TokenStream& stream) : depth_(depth) {
     if (++depth_ > kMaxParseDepth) {
       --depth_;
-      stream.error(ErrorCode::kResourceExhausted,
+      stream.error(ErrorCode::kBadFormat,
                    fmt::format("nesting is deeper than {} levels", kMaxParseDepth));
     }
   }

@@ -30,7 +30,7 @@ Value make_range(Budget& budget, const Arguments& arguments) {
   std::vector<Value> items;
   for (int64_t i = start; step > 0 ? i < stop : i > stop;) {
     if (static_cast<int64_t>(items.size()) == kMaxRange) {
-      fail(ErrorCode::kResourceExhausted, "range() has more than {} items", kMaxRange);
+      fail(ErrorCode::kBadFormat, "range() has more than {} items", kMaxRange);
     }
     budget.step();
     items.push_back(Value::integer(i));

@@ -10,8 +10,8 @@
 
 namespace llava::text::jinja {
 
-/// Throws: Error(kBadFormat) for what Jinja refuses, Error(kUnsupported) for what it knows and this
-/// program does not, Error(kResourceExhausted) beyond the nesting limit; all with label and line.
+/// Throws: Error(kBadFormat) for what Jinja refuses and beyond the nesting limit,
+/// Error(kUnsupported) for what it knows and this program does not; all with label and line.
 Program parse_program(std::string_view source, std::string_view label);
 
 }  // namespace llava::text::jinja

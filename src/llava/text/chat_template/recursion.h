@@ -15,8 +15,7 @@ class Recursion {
  public:
   explicit Recursion(int& depth) : depth_(depth) {
     if (depth_ >= kMaxRunDepth) {
-      fail(ErrorCode::kResourceExhausted, "the template recurses deeper than {} levels",
-           kMaxRunDepth);
+      fail(ErrorCode::kBadFormat, "the template recurses deeper than {} levels", kMaxRunDepth);
     }
     ++depth_;
   }

@@ -18,7 +18,7 @@ class Work {
     constexpr size_t kMaxWork = 2'000'000;
     done_ += count;
     if (done_ > kMaxWork) {
-      fail(ErrorCode::kResourceExhausted, "it has too many names and blocks");
+      fail(ErrorCode::kBadFormat, "it has too many names and blocks");
     }
   }
 

@@ -11,7 +11,7 @@ namespace llava::text::jinja {
 
 /// Fills the `hidden` lists of a program: the names that each block begins by making undefined.
 ///
-/// Throws: Error(kResourceExhausted) for a template with absurdly many names and blocks.
+/// Throws: Error(kBadFormat) for a template with absurdly many names and blocks.
 void find_hidden_names(Program& program);
 
 }  // namespace llava::text::jinja

@@ -219,7 +219,7 @@ Value replaced(Budget& budget, const std::string& text, const std::string& from,
   const auto limit = static_cast<size_t>(max_count < 0 ? count(text, from) : max_count);
   const size_t hits = std::min(limit, static_cast<size_t>(count(text, from)));
   if (hits != 0 && to.size() > std::numeric_limits<size_t>::max() / hits / 2) {
-    fail(ErrorCode::kResourceExhausted, "the template makes too much text");
+    fail(ErrorCode::kBadFormat, "the template makes too much text");
   }
   budget.charge(text.size() + hits * to.size());
   if (!from.empty()) return Value::string(replace_text(text, from, to, limit));

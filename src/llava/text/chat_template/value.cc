@@ -16,7 +16,7 @@ namespace {
 
 int checked_depth(int deepest_item) {
   if (deepest_item >= kMaxValueDepth) {
-    fail(ErrorCode::kResourceExhausted, "a value nests deeper than {} containers", kMaxValueDepth);
+    fail(ErrorCode::kBadFormat, "a value nests deeper than {} containers", kMaxValueDepth);
   }
   return deepest_item + 1;
 }

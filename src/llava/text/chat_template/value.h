@@ -83,7 +83,7 @@ class Value {
   static Value string(std::string text);
   /// A list, tuple, view or range.
   ///
-  /// Throws: Error(kResourceExhausted) beyond kMaxValueDepth; Error(kUnsupported) for an item that
+  /// Throws: Error(kBadFormat) beyond kMaxValueDepth; Error(kUnsupported) for an item that
   /// cannot be kept in a container here (namespaces, loops, methods).
   static Value sequence(Kind kind, std::vector<Value> items);
   /// Throws: as sequence().
@@ -97,7 +97,7 @@ class Value {
   static Value function(std::string name);
   /// The value of a JSON document; keys keep their order.
   ///
-  /// Throws: Error(kResourceExhausted) beyond kMaxValueDepth; Error(kUnsupported) for an integer
+  /// Throws: Error(kBadFormat) beyond kMaxValueDepth; Error(kUnsupported) for an integer
   /// beyond 64 bits.
   static Value from_json(const nlohmann::ordered_json& json);
 
