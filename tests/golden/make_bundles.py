@@ -30,7 +30,7 @@ import torch  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-import make_reference as reference  # noqa: E402
+import reference  # noqa: E402
 
 MODELS, IMAGES, BUNDLES = HERE / "models", HERE / "images", HERE / "bundles"
 kClear = 0.01

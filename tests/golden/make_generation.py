@@ -21,7 +21,7 @@ import torch
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "scripts"))
-import make_reference as reference  # noqa: E402
+import reference  # noqa: E402
 
 MODELS = HERE / "models"
 USER = "USER: <image>\nWhat is it? ASSISTANT:"
