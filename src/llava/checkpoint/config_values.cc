@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/checkpoint/config_values.h"
-#include "llava/core/error.h"
 
 #include <limits>
+
+#include "llava/core/error.h"
+#include "llava/core/grid_pairs.h"
 
 namespace llava::checkpoint {
 
@@ -92,6 +94,17 @@ std::vector<int32_t> read_feature_layers(const JsonObject& object, std::string_v
   }
   if (layers.empty() || layers.size() > 64) object.wrong_type(key, "1 to 64 layer indices");
   return layers;
+}
+
+Pinpoints read_pinpoints(const JsonObject& object, std::string_view key, bool is_height_first) {
+  const GridPairs grid = read_grid_pairs(object, key);
+  if (grid.pairs.empty()) object.wrong_type(key, "at least one pair");
+  Pinpoints result{.sizes = {}, .in_tiles = grid.in_tiles};
+  for (const auto& [first, second] : grid.pairs) {
+    result.sizes.push_back(is_height_first ? image::ImageSize{second, first}
+                                           : image::ImageSize{first, second});
+  }
+  return result;
 }
 
 }  // namespace llava::checkpoint

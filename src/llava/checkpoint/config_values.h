@@ -53,11 +53,10 @@ struct Pinpoints {
   bool in_tiles = false;
 };
 
-/// image_grid_pinpoints: a list of pairs, a string with a Python list of pairs, or a string with
-/// pairs of tile counts, "(1x1),...,(6x6)", where two or an ellipsis mean a range. Pairs are
-/// (width, height) unless `is_height_first`.
+/// image_grid_pinpoints in every spelling of read_grid_pairs(). Pairs are (width, height) unless
+/// `is_height_first`.
 ///
-/// Throws: Error(kBadFormat) naming key and what was found.
+/// Throws: Error(kBadFormat) naming key and what was found, also for an empty list.
 Pinpoints read_pinpoints(const JsonObject& object, std::string_view key, bool is_height_first);
 
 }  // namespace llava::checkpoint

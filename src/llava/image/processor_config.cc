@@ -207,10 +207,10 @@ ImageProcessorConfig parse_image_processor_config(const nlohmann::json& value,
   if (config.kind == ProcessorKind::kLlava) {
     config.do_pad_to_square = object.get_bool("do_pad").value_or(false);
   }
-  if (const Json* pinpoints = object.find("image_grid_pinpoints")) {
+  if (object.has("image_grid_pinpoints")) {
     const int32_t tile =
         config.exact_size.width > 0 ? config.exact_size.width : config.shortest_edge;
-    config.pinpoints = parse_pinpoints(*pinpoints, PinpointOrder::kHeightFirst, tile, source);
+    config.pinpoints = read_pinpoints(object, PinpointOrder::kHeightFirst, tile);
   }
   return config;
 }
