@@ -205,7 +205,7 @@ std::vector<std::string> find_problems(const model::LlavaConfig& config,
                                        const ModelWeights& weights) {
   try {
     model::LlavaModel model(config);
-    Assignments(model, weights);
+    const Assignments assignments(model, weights);
     return {};
   } catch (const Error& error) {
     return {error.what()};
