@@ -18,6 +18,9 @@ install(TARGETS llava_program RUNTIME_DEPENDENCY_SET llava_private_libraries
   RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/models/tiny-llava-smollm2" DESTINATION "${llava_models_dir}" COMPONENT program
   PATTERN check EXCLUDE)
+# A program in the build tree finds its models where an installed one does.
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/share/llava")
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}/models" "${CMAKE_BINARY_DIR}/share/llava/models" SYMBOLIC)
 install(PROGRAMS "${PROJECT_SOURCE_DIR}/scripts/fetch_model" DESTINATION "${CMAKE_INSTALL_DATADIR}/llava" COMPONENT program)
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" "${PROJECT_SOURCE_DIR}/README.md" "${PROJECT_SOURCE_DIR}/CHANGELOG.md"
   DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/llava" COMPONENT program)
@@ -53,7 +56,7 @@ if(NOT LLAVA_TORCH)
   set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/llava")
   install(EXPORT llava NAMESPACE llava:: FILE llavaTargets.cmake DESTINATION "${package_dir}" COMPONENT development)
   configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/llavaConfig.cmake.in" "${CMAKE_BINARY_DIR}/llavaConfig.cmake"
-    INSTALL_DESTINATION "${package_dir}")
+    INSTALL_DESTINATION "${package_dir}" PATH_VARS llava_models_dir)
   write_basic_package_version_file("${CMAKE_BINARY_DIR}/llavaConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
   install(FILES "${CMAKE_BINARY_DIR}/llavaConfig.cmake" "${CMAKE_BINARY_DIR}/llavaConfigVersion.cmake"
     DESTINATION "${package_dir}" COMPONENT development)

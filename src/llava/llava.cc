@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "llava/engine/answer.h"
+#include "llava/engine/bundled_model.h"
 #include "llava/engine/dialogue.h"
 #include "llava/image/decode.h"
 #include "llava/runtime.h"
@@ -11,10 +12,14 @@
 namespace llava {
 namespace {
 
-engine::LoadRequest to_request(const ModelOptions& options) {
+engine::LoadRequest to_request(const ModelOptions& options, std::string_view models_folder) {
   engine::LoadRequest request;
   request.model_path = options.model_path;
   request.model_base = options.model_base;
+  if (options.model_path.empty()) {
+    request.model_path = engine::find_bundled_checkpoint(models_folder);
+    if (options.model_base.empty()) request.model_base = engine::find_bundled_base(models_folder);
+  }
   request.model_name = options.model_name;
   request.vision_tower = options.vision_tower;
   if (options.dtype != "auto" && !dtype_from_name(options.dtype)) {
@@ -32,11 +37,12 @@ image::RgbImage decode_picture(const Picture& picture) {
 
 class LoadedModel final : public Model {
  public:
-  explicit LoadedModel(const ModelOptions& options)
+  LoadedModel(const ModelOptions& options, std::string_view models_folder)
       : runtime_(
             {.device = options.device, .backend = options.backend, .threads = options.threads}) {
     Context ctx = runtime_.context();
-    pretrained_ = engine::load_pretrained(ctx, to_request(options), options.on_progress);
+    pretrained_ =
+        engine::load_pretrained(ctx, to_request(options, models_folder), options.on_progress);
   }
 
   const std::string& name() const override { return pretrained_.name; }
@@ -87,14 +93,16 @@ class LoadedModel final : public Model {
 
 }  // namespace
 
-std::unique_ptr<Model> load_pretrained_model(const ModelOptions& options) {
-  return std::make_unique<LoadedModel>(options);
+std::unique_ptr<Model> load_pretrained_model(const ModelOptions& options,
+                                             std::string_view models_folder) {
+  return std::make_unique<LoadedModel>(options, models_folder);
 }
 
-std::string eval_model(const EvalArguments& arguments) {
+std::string eval_model(const EvalArguments& arguments, std::string_view models_folder) {
   const auto model = load_pretrained_model({.model_path = arguments.model_path,
                                             .model_base = arguments.model_base,
-                                            .model_name = arguments.model_name});
+                                            .model_name = arguments.model_name},
+                                           models_folder);
   Question question{.query = arguments.query,
                     .conv_mode = arguments.conv_mode,
                     .temperature = arguments.temperature,

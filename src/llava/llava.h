@@ -21,6 +21,12 @@
 
 #include "llava/core/error.h"
 
+/// Folder of the bundled model in the installation that find_package(llava) found; defined by its
+/// target llava::llava.
+#ifndef LLAVA_MODELS_FOLDER
+#define LLAVA_MODELS_FOLDER ""
+#endif
+
 namespace llava {
 
 /// Which checkpoint to open, and where to run it. The names are those of `llava run`'s flags.
@@ -99,8 +105,12 @@ class Model {
 
 /// Opens a checkpoint of any supported layout.
 ///
+/// The bundled model is looked for in `models_folder`, in share/llava/models beside the program's
+/// own folder, and in the user's cache.
+///
 /// Throws: Error naming the file, what was expected and what was found.
-std::unique_ptr<Model> load_pretrained_model(const ModelOptions& options);
+std::unique_ptr<Model> load_pretrained_model(const ModelOptions& options,
+                                             std::string_view models_folder = LLAVA_MODELS_FOLDER);
 
 /// Arguments of the original's `eval_model`.
 struct EvalArguments {
@@ -119,6 +129,7 @@ struct EvalArguments {
 
 /// Opens a checkpoint, asks one question, prints the answer on stdout and returns it: the
 /// quick-start of the original.
-std::string eval_model(const EvalArguments& arguments);
+std::string eval_model(const EvalArguments& arguments,
+                       std::string_view models_folder = LLAVA_MODELS_FOLDER);
 
 }  // namespace llava

@@ -33,18 +33,15 @@ fs::path program_path() {
   return program;
 }
 
-// Folders of models: beside an installed program, beside a build folder, and the user's cache.
-std::vector<fs::path> model_folders() {
+// Folders of models: the caller's, beside the program (a build folder is laid out as an
+// installation is), and the user's cache.
+std::vector<fs::path> all_folders(const fs::path& models_folder) {
   std::vector<fs::path> folders;
+  if (!models_folder.empty()) folders.push_back(models_folder);
   const fs::path program = program_path();
   if (!program.empty()) {
-    const fs::path bin = program.parent_path();
-    folders.push_back((bin / "../share/llava/models").lexically_normal());
-    folders.push_back((bin / "../../../models").lexically_normal());
+    folders.push_back((program.parent_path() / "../share/llava/models").lexically_normal());
   }
-#ifdef LLAVA_MODELS_FOLDER
-  folders.emplace_back(LLAVA_MODELS_FOLDER);
-#endif
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
   if (cache != nullptr && *cache != '\0') {
@@ -55,10 +52,10 @@ std::vector<fs::path> model_folders() {
   return folders;
 }
 
-fs::path find(const std::vector<fs::path>& folders, const char* name, std::string_view what,
+fs::path find(const fs::path& models_folder, const char* name, std::string_view what,
               std::string_view advice) {
   std::string tried;
-  for (const fs::path& folder : folders) {
+  for (const fs::path& folder : all_folders(models_folder)) {
     std::error_code error;
     if (fs::exists(folder / name, error)) return folder / name;
     tried += (tried.empty() ? "" : ", ") + (folder / name).string();
@@ -68,13 +65,14 @@ fs::path find(const std::vector<fs::path>& folders, const char* name, std::strin
 
 }  // namespace
 
-BundledModel find_bundled_model() {
-  const std::vector<fs::path> folders = model_folders();
-  return {.checkpoint = find(folders, kCheckpointName, "the bundled model",
-                             "name a checkpoint with --model-path"),
-          .base = find(folders, kBaseName, "the bundled model's language model",
-                       "run scripts/setup, which fetches it once, or give the file with "
-                       "--model-base")};
+fs::path find_bundled_checkpoint(const fs::path& models_folder) {
+  return find(models_folder, kCheckpointName, "the bundled model",
+              "name a checkpoint with --model-path");
+}
+
+fs::path find_bundled_base(const fs::path& models_folder) {
+  return find(models_folder, kBaseName, "the bundled model's language model",
+              "run scripts/setup, which fetches it once, or give the file with --model-base");
 }
 
 }  // namespace llava::engine

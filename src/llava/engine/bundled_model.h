@@ -7,16 +7,15 @@
 
 namespace llava::engine {
 
-/// The bundled checkpoint and its base language model.
-struct BundledModel {
-  std::filesystem::path checkpoint;
-  std::filesystem::path base;
-};
+/// Folder of the bundled checkpoint: in `models_folder`, if any, in share/llava/models beside the
+/// program's own folder, or in the user's cache ($XDG_CACHE_HOME/llava/models).
+///
+/// Throws: Error(kNotFound) listing the places tried.
+std::filesystem::path find_bundled_checkpoint(const std::filesystem::path& models_folder = {});
 
-/// Finds both: the checkpoint in share/llava/models beside the program or in the source tree it was
-/// built from, the base there or in the user's cache ($XDG_CACHE_HOME/llava/models).
+/// File of its language model, in the same places.
 ///
 /// Throws: Error(kNotFound) listing the places tried and the command that fetches it.
-BundledModel find_bundled_model();
+std::filesystem::path find_bundled_base(const std::filesystem::path& models_folder = {});
 
 }  // namespace llava::engine

@@ -68,14 +68,11 @@ void warn_if_name_misleads(const CheckpointPlace& place) {
 CheckpointPlace locate_checkpoint(const std::string& model_path, const std::string& model_base,
                                   const std::string& model_name, bool requires_base) {
   CheckpointPlace place;
-  if (model_path.empty() && model_base.empty()) {
-    const BundledModel bundled = find_bundled_model();
-    place.path = bundled.checkpoint;
-    place.base = bundled.base;
-  } else {
-    place.path =
-        model_path.empty() ? find_bundled_model().checkpoint : resolve(model_path, "--model-path");
-    if (!model_base.empty()) place.base = resolve(model_base, "--model-base");
+  place.path = model_path.empty() ? find_bundled_checkpoint() : resolve(model_path, "--model-path");
+  if (!model_base.empty()) {
+    place.base = resolve(model_base, "--model-base");
+  } else if (model_path.empty()) {
+    place.base = find_bundled_base();
   }
   const std::string path_text = fs::absolute(place.path).lexically_normal().string();
   place.name = model_name.empty() ? text::model_name_from_path(path_text) : model_name;
