@@ -16,6 +16,11 @@ set_target_properties(llava_program PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/lla
 target_link_options(llava_program PRIVATE LINKER:--disable-new-dtags)
 install(TARGETS llava_program RUNTIME_DEPENDENCY_SET llava_private_libraries
   RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
+if(LLAVA_TORCH)
+  # LibTorch stays where the build found it.
+  set_target_properties(llava_torch_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS llava_torch_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
+endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/models/tiny-llava-smollm2" DESTINATION "${llava_models_dir}" COMPONENT program
   PATTERN check EXCLUDE)
 # A program in the build tree finds its models where an installed one does.

@@ -12,6 +12,7 @@
 #include "llava/text/history.h"
 #include "llava/text/text_streamer.h"
 #include "session.h"
+#include "torch_program.h"
 
 namespace llava::app {
 namespace {
@@ -169,6 +170,7 @@ class Chat {
 int chat_command(const Arguments& arguments) {
   ChatOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  require_backend(options.runtime);
   return Chat(options).run();
 }
 

@@ -8,6 +8,7 @@
 #include "llava/core/version.h"
 #include "llava/kernels/dispatch.h"
 #include "llava/runtime.h"
+#include "torch_program.h"
 
 namespace llava::app {
 namespace {
@@ -49,6 +50,7 @@ OrderedJson facts() {
 int info_command(const Arguments& arguments) {
   InfoOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  require_torch();
   const OrderedJson info = facts();
   if (options.json) {
     fmt::print("{}\n", to_text(info));

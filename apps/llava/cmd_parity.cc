@@ -8,6 +8,7 @@
 #include "llava/core/json.h"
 #include "llava/engine/parity/parity.h"
 #include "session.h"
+#include "torch_program.h"
 
 namespace llava::app {
 namespace {
@@ -113,6 +114,7 @@ class SessionCache {
 int parity_command(const Arguments& arguments) {
   ParityCommandOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  require_backend(options.runtime);
   SessionCache sessions(options.runtime);
   OrderedJson bundles = OrderedJson::array();
   int num_passed = 0, num_failed = 0;

@@ -8,6 +8,7 @@
 #include "llava/core/json.h"
 #include "llava/engine/dialogue.h"
 #include "session.h"
+#include "torch_program.h"
 
 namespace llava::app {
 namespace {
@@ -94,6 +95,7 @@ OrderedJson to_json(const Session& session, const engine::PreparedPrompt& prompt
 int run_command(const Arguments& arguments) {
   RunOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  require_backend(options.runtime);
   Session session(options.runtime, options.load);
   const engine::Pretrained& pretrained = session.pretrained;
   if (options.load.model_path.empty()) {

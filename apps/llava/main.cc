@@ -14,6 +14,7 @@
 #include "llava/core/json.h"
 #include "llava/core/log.h"
 #include "llava/core/version.h"
+#include "torch_program.h"
 
 namespace llava::app {
 namespace {
@@ -87,12 +88,17 @@ int dispatch(const Arguments& arguments) {
 
 std::span<const Command> commands() { return kCommands; }
 
-int guarded_main(const Arguments& arguments) {
+int guarded_main(char** argv, int argc) {
+  const Arguments arguments(argv + 1, argv + argc);
   try {
     if (const char* level = std::getenv("LLAVA_LOG"); level != nullptr && *level != '\0') {
       configure_log(level, false);
     }
-    return dispatch(arguments);
+    try {
+      return dispatch(arguments);
+    } catch (const TorchProgramNeeded&) {
+      start_torch_program(argv);
+    }
   } catch (const Error& error) {
     return report(error, arguments);
   } catch (const std::bad_alloc&) {
@@ -105,7 +111,7 @@ int guarded_main(const Arguments& arguments) {
 }  // namespace llava::app
 
 int main(int argc, char** argv) {
-  const int status = llava::app::guarded_main({argv + 1, argv + argc});
+  const int status = llava::app::guarded_main(argv, argc);
   // A result that could not be written is a failure, not a success nobody saw.
   if (std::fflush(stdout) != 0 && status == 0) return 4;
   return status;

@@ -43,19 +43,19 @@ std::unique_ptr<Backend> torch_backend([[maybe_unused]] Device device,
 
 }  // namespace
 
+bool needs_torch(const RuntimeOptions& options) {
+  return options.backend == "torch" || parse_device(options.device).type != DeviceType::kCpu;
+}
+
 Runtime::Runtime(const RuntimeOptions& options)
     : pool_(std::make_unique<ThreadPool>(options.threads)) {
   const Device device = parse_device(options.device);
-  const bool is_cpu = device.type == DeviceType::kCpu;
-  if (options.backend == "native" && !is_cpu) {
+  if (options.backend == "native" && device.type != DeviceType::kCpu) {
     fail(ErrorCode::kInvalidArgument, "--backend native runs on the cpu, but --device is '{}'",
          options.device);
   }
-  if (is_cpu && options.backend != "torch") {
-    backend_ = native::make_native_backend(*pool_);
-  } else {
-    backend_ = torch_backend(device, pool_->num_threads());
-  }
+  backend_ = needs_torch(options) ? torch_backend(device, pool_->num_threads())
+                                  : native::make_native_backend(*pool_);
 }
 
 std::vector<std::string> backend_names() {

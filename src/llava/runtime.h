@@ -48,6 +48,10 @@ class Runtime {
   std::unique_ptr<Backend> backend_;
 };
 
+/// Whether a Runtime with these options runs on LibTorch. Throws: Error(kInvalidArgument) for an
+/// unknown device.
+bool needs_torch(const RuntimeOptions& options);
+
 /// Backends of this build: "native", and "torch" when it was built with LibTorch.
 std::vector<std::string> backend_names();
 /// Devices that a Runtime can be opened on here.

@@ -13,6 +13,7 @@ namespace llava::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 const std::vector<std::string> kCommands{"run",      "chat",  "inspect", "parity",
@@ -166,6 +167,30 @@ TEST(CommandLine, InfoHasItsKeys) {
   const ProcessResult text = run_llava({"info"});
   EXPECT_EQ(text.status, 0);
   EXPECT_THAT(text.out, StartsWith("version "));
+}
+
+TEST(CommandLine, TheProgramItselfStartsWithoutLibTorch) {
+  ProcessRequest request = program_request({"--version"});
+  request.environment["LD_TRACE_LOADED_OBJECTS"] = "1";
+  const ProcessResult libraries = run_process(request);
+  EXPECT_THAT(libraries.out, HasSubstr("libcurl"));
+  EXPECT_THAT(libraries.out, Not(HasSubstr("libtorch")));
+}
+
+TEST(CommandLine, TheProgramWithLibTorchTakesOver) {
+  const Json info = json_of(run_llava({"info", "--json"}));
+  if (info["libtorch"].is_null()) GTEST_SKIP() << "this build has no LibTorch";
+  const Json answer = json_of(run_llava(ask_golden("hf-llava", "square_28x28.png", "What is it?") +
+                                        std::vector<std::string>{"--backend", "torch"}));
+  EXPECT_EQ(answer["backend"], "torch");
+
+  // A program whose companion is not there says so.
+  const std::string alone = ::testing::TempDir() + "llava-alone";
+  std::filesystem::copy_file(LLAVA_PROGRAM, alone,
+                             std::filesystem::copy_options::overwrite_existing);
+  ProcessRequest request = program_request({"info", "--json"});
+  request.arguments.front() = alone;
+  EXPECT_THAT(error_of(run_process(request), 4, "unavailable"), HasSubstr("llava-torch"));
 }
 
 TEST(CommandLine, EnvironmentVariablesAreChecked) {

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/bundled_model.h"
 
-#ifdef __linux__
-#include <sys/auxv.h>
-#endif
-
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "llava/core/error.h"
+#include "llava/core/program_path.h"
 
 namespace llava::engine {
 namespace {
@@ -18,20 +15,6 @@ namespace fs = std::filesystem;
 
 constexpr char kCheckpointName[] = "tiny-llava-smollm2";
 constexpr char kBaseName[] = "SmolLM2-135M-Instruct.Q4_1.gguf";
-
-// The running program; a bare chroot has no /proc, but the kernel tells every process its path too.
-fs::path program_path() {
-  std::error_code error;
-  fs::path program = fs::read_symlink("/proc/self/exe", error);
-#ifdef __linux__
-  if (error) {
-    const auto name = ::getauxval(AT_EXECFN);
-    // An address of the process itself, handed over as a number.
-    if (name != 0) program = fs::canonical(reinterpret_cast<const char*>(name), error);
-  }
-#endif
-  return program;
-}
 
 // Folders of models: the caller's, beside the program (a build folder is laid out as an
 // installation is), and the user's cache.
