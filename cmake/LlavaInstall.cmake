@@ -18,7 +18,8 @@ install(TARGETS llava_program RUNTIME_DEPENDENCY_SET llava_private_libraries
   RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
 if(LLAVA_TORCH)
   # LibTorch stays where the build found it.
-  set_target_properties(llava_torch_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  get_filename_component(libtorch_folder "${llava_libtorch_cpu}" DIRECTORY)
+  set_target_properties(llava_torch_program PROPERTIES INSTALL_RPATH "${libtorch_folder}")
   install(TARGETS llava_torch_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
 endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/models/tiny-llava-smollm2" DESTINATION "${llava_models_dir}" COMPONENT program
