@@ -70,14 +70,6 @@ struct Neon {
     vst1_u16(lanes_of_v, narrow(v, T{}));
     for (int64_t i = 0; i < n; ++i) p[i].bits = lanes_of_v[i];
   }
-  template <class T>
-  LLAVA_INLINE V round_to(V v) {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return v;
-    } else {
-      return widen(narrow(v, T{}), T{});
-    }
-  }
 
   LLAVA_INLINE V add(V a, V b) { return vaddq_f32(a, b); }
   LLAVA_INLINE V sub(V a, V b) { return vsubq_f32(a, b); }

@@ -25,6 +25,16 @@ template <class I, class T>
   }
 }
 
+/// v rounded to the element format T.
+template <class I, class T>
+[[gnu::always_inline]] inline typename I::V round_to(typename I::V v) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return v;
+  } else {
+    return I::widen(I::narrow(v, T{}), T{});
+  }
+}
+
 template <class I, class T>
 void to_float(const void* in, float* out, int64_t count) noexcept {
   const T* x = static_cast<const T*>(in);
@@ -84,7 +94,7 @@ void add_scaled(const void* x, const void* y, float scale, void* out, int64_t co
   const typename I::V factor = I::set1(scale);
   for (int64_t i = 0; i < count; i += I::kLanes) {
     const int64_t n = count - i;
-    const typename I::V scaled = I::template round_to<T>(I::mul(load_some<I>(b + i, n), factor));
+    const typename I::V scaled = round_to<I, T>(I::mul(load_some<I>(b + i, n), factor));
     store_some<I>(sum + i, I::add(load_some<I>(a + i, n), scaled), n);
   }
 }
@@ -96,7 +106,7 @@ void silu_mul(const void* gate, const void* up, void* out, int64_t count) noexce
   T* product = static_cast<T*>(out);
   for (int64_t i = 0; i < count; i += I::kLanes) {
     const int64_t n = count - i;
-    const typename I::V gated = I::template round_to<T>(silu<I>(load_some<I>(a + i, n)));
+    const typename I::V gated = round_to<I, T>(silu<I>(load_some<I>(a + i, n)));
     store_some<I>(product + i, I::mul(gated, load_some<I>(b + i, n)), n);
   }
 }
@@ -135,7 +145,7 @@ void rms_norm(const void* x, const void* weight, float epsilon, void* out, int64
     const V inverse = I::set1(1.0f / __builtin_sqrtf(sum / static_cast<float>(width) + epsilon));
     for (int64_t i = 0; i < width; i += I::kLanes) {
       const int64_t n = width - i;
-      const V scaled = I::template round_to<T>(I::mul(load_some<I>(row + i, n), inverse));
+      const V scaled = round_to<I, T>(I::mul(load_some<I>(row + i, n), inverse));
       store_some<I>(y + i, I::mul(scaled, load_some<I>(w + i, n)), n);
     }
   }
@@ -172,7 +182,7 @@ void rope(const void* x, const void* cos, const void* sin, void* out, int64_t nu
   const int64_t half = head_width / 2;
   const T* c = static_cast<const T*>(cos);
   const T* s = static_cast<const T*>(sin);
-  const auto rounded = [](V a, V b) { return I::template round_to<T>(I::mul(a, b)); };
+  const auto rounded = [](V a, V b) { return round_to<I, T>(I::mul(a, b)); };
   for (int64_t h = 0; h < num_heads; ++h) {
     const T* low = static_cast<const T*>(x) + h * head_width;
     const T* high = low + half;

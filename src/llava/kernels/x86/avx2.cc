@@ -73,14 +73,6 @@ struct Avx2 {
     _mm_store_si128(reinterpret_cast<__m128i*>(lanes_of_v), narrow(v, T{}));
     for (int64_t i = 0; i < n; ++i) p[i] = lanes_of_v[i];
   }
-  template <class T>
-  LLAVA_INLINE V round_to(V v) {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return v;
-    } else {
-      return widen(narrow(v, T{}), T{});
-    }
-  }
 
   LLAVA_INLINE V add(V a, V b) { return _mm256_add_ps(a, b); }
   LLAVA_INLINE V sub(V a, V b) { return _mm256_sub_ps(a, b); }

@@ -83,15 +83,6 @@ struct Avx512 {
   LLAVA_INLINE void store_first(T* p, V v, int64_t n) {
     _mm256_mask_storeu_epi16(p, first_lanes(n), narrow(v, T{}));
   }
-  /// v rounded to the format T.
-  template <class T>
-  LLAVA_INLINE V round_to(V v) {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return v;
-    } else {
-      return widen(narrow(v, T{}), T{});
-    }
-  }
 
   LLAVA_INLINE V add(V a, V b) { return _mm512_add_ps(a, b); }
   LLAVA_INLINE V sub(V a, V b) { return _mm512_sub_ps(a, b); }
