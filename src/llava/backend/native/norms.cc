@@ -9,45 +9,39 @@
 namespace llava::native {
 namespace {
 
-int64_t min_rows(int64_t width) {
+// Calls normalize(rows, their results, number of rows) for parts of x, split over the threads.
+template <class Normalize>
+Tensor map_rows(ThreadPool& pool, const Tensor& x, const Normalize& normalize) {
+  Tensor out = Tensor::empty(x.shape(), x.dtype());
+  const std::byte* source = x.bytes().data();
+  std::byte* target = out.mutable_bytes().data();
+  const int64_t width = std::max<int64_t>(1, x.dim(-1));
+  const int64_t row_bytes = width * item_size(x.dtype());
   constexpr int64_t kMinElements = 16384;
-  return kMinElements / std::max<int64_t>(1, width);
+  pool.run_ranges(x.numel() / width, kMinElements / width, [&](int64_t begin, int64_t end) {
+    normalize(source + begin * row_bytes, target + begin * row_bytes, end - begin);
+  });
+  return out;
 }
 
 }  // namespace
 
 Tensor NativeBackend::rms_norm(const Tensor& x, const Tensor& weight, float epsilon) {
-  Tensor out = Tensor::empty(x.shape(), x.dtype());
   const kernels::RmsNormFn kernel = kernels::active().rms_norm[format_of(x.dtype())];
-  const std::byte* source = x.bytes().data();
   const std::byte* scale = weight.bytes().data();
-  std::byte* target = out.mutable_bytes().data();
-  const int64_t width = x.dim(-1);
-  const int64_t row_bytes = width * item_size(x.dtype());
-  const int64_t num_rows = x.numel() / std::max<int64_t>(1, width);
-  pool_.run_ranges(num_rows, min_rows(width), [&](int64_t begin, int64_t end) {
-    kernel(source + begin * row_bytes, scale, epsilon, target + begin * row_bytes, end - begin,
-           width);
+  return map_rows(pool_, x, [&](const std::byte* rows, std::byte* results, int64_t num_rows) {
+    kernel(rows, scale, epsilon, results, num_rows, x.dim(-1));
   });
-  return out;
 }
 
 Tensor NativeBackend::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                  float epsilon) {
-  Tensor out = Tensor::empty(x.shape(), x.dtype());
   const kernels::LayerNormFn kernel = kernels::active().layer_norm[format_of(x.dtype())];
-  const std::byte* source = x.bytes().data();
   const std::byte* scale = weight.bytes().data();
   const std::byte* offset = bias.bytes().data();
-  std::byte* target = out.mutable_bytes().data();
-  const int64_t width = x.dim(-1);
-  const int64_t row_bytes = width * item_size(x.dtype());
-  const int64_t num_rows = x.numel() / std::max<int64_t>(1, width);
-  pool_.run_ranges(num_rows, min_rows(width), [&](int64_t begin, int64_t end) {
-    kernel(source + begin * row_bytes, scale, offset, epsilon, target + begin * row_bytes,
-           end - begin, width);
+  return map_rows(pool_, x, [&](const std::byte* rows, std::byte* results, int64_t num_rows) {
+    kernel(rows, scale, offset, epsilon, results, num_rows, x.dim(-1));
   });
-  return out;
 }
 
 }  // namespace llava::native
