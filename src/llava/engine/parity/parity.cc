@@ -84,14 +84,19 @@ class BundleRun {
     return ops::cast(ctx_, ops::from_host(ctx_, reference), dtype);
   }
 
-  std::string prompt_text() {
-    if (bundle_.messages.empty() || !bundle_.conv_mode) return *bundle_.prompt;
-    const text::ConversationTemplate& conversation =
-        text::find_conversation_template(*bundle_.conv_mode);
+  std::vector<text::Message> messages_of(const text::ConversationTemplate& conversation) const {
     std::vector<text::Message> messages;
     for (const auto& [role, message] : bundle_.messages) {
       messages.push_back({.role = text::resolve_role(conversation, role), .text = message});
     }
+    return messages;
+  }
+
+  std::string prompt_text() {
+    if (bundle_.messages.empty() || !bundle_.conv_mode) return *bundle_.prompt;
+    const text::ConversationTemplate& conversation =
+        text::find_conversation_template(*bundle_.conv_mode);
+    std::vector<text::Message> messages = messages_of(conversation);
     // A question with nothing after it leaves the reply's slot open.
     if (messages.size() % 2 == 1) messages.push_back({.role = conversation.roles[1], .text = {}});
     const std::string rendered = text::render_conversation(conversation, messages);
@@ -382,11 +387,7 @@ class BundleRun {
   std::vector<int32_t> own_labels() const {
     const text::ConversationTemplate& conversation =
         text::find_conversation_template(*bundle_.conv_mode);
-    std::vector<text::Message> messages;
-    for (const auto& [role, message] : bundle_.messages) {
-      messages.push_back({.role = text::resolve_role(conversation, role), .text = message});
-    }
-    return text::supervise(*pretrained_.tokenizer, conversation, messages).labels;
+    return text::supervise(*pretrained_.tokenizer, conversation, messages_of(conversation)).labels;
   }
 
   void check_loss(std::span<const int64_t> labels) {
