@@ -14,16 +14,6 @@ namespace {
 // Published templates have a few kilobytes.
 constexpr size_t kMaxSourceBytes = 1u << 20;
 
-void set_variable(jinja::Interpreter::Variables& variables, std::string name, jinja::Value value) {
-  for (auto& [own, old] : variables) {
-    if (own == name) {
-      old = std::move(value);
-      return;
-    }
-  }
-  variables.emplace_back(std::move(name), std::move(value));
-}
-
 std::tm local_time() {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
@@ -81,12 +71,12 @@ std::string ChatTemplate::render(const OrderedJson& messages,
                          jinja::Value::boolean(options.add_generation_prompt));
   for (const auto& [name, text] : options.special_tokens) {
     if (!text.empty()) {
-      set_variable(variables, name, jinja::Value::string(replace_invalid_utf8(text)));
+      jinja::set_variable(variables, name, jinja::Value::string(replace_invalid_utf8(text)));
     }
   }
   if (options.variables != nullptr) {
     for (const auto& [name, value] : options.variables->items()) {
-      set_variable(variables, name, value_of(value, label, name));
+      jinja::set_variable(variables, name, value_of(value, label, name));
     }
   }
   const jinja::Budget budget(options.limits.max_steps, options.limits.max_bytes);

@@ -118,6 +118,19 @@ std::string to_upper(std::string_view text) { return map_case(text, true); }
 
 std::string to_lower(std::string_view text) { return map_case(text, false); }
 
+std::string capitalize_words(std::string_view text, bool (*continues_word)(char32_t)) {
+  std::string out;
+  bool is_in_word = false;
+  for (size_t offset = 0; offset < text.size();) {
+    const size_t begin = offset;
+    const char32_t c = next_code_point(text, offset);
+    const std::string_view character = text.substr(begin, offset - begin);
+    out += is_in_word ? to_lower(character) : to_upper(character);
+    is_in_word = continues_word(c);
+  }
+  return out;
+}
+
 std::string replace_text(std::string_view text, std::string_view from, std::string_view to,
                          size_t max_count) {
   std::string out;

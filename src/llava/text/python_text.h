@@ -42,6 +42,10 @@ std::string_view strip_characters(std::string_view text, std::string_view chars,
 std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);
 
+/// Words with a capital and then small letters. A character is inside of a word when
+/// `continues_word` holds for the one before it.
+std::string capitalize_words(std::string_view text, bool (*continues_word)(char32_t));
+
 /// Every non-overlapping `from` replaced by `to`, at most `max_count` times; an empty `from` is
 /// refused by the callers.
 std::string replace_text(std::string_view text, std::string_view from, std::string_view to,

@@ -6,6 +6,7 @@
 #include "llava/core/error.h"
 #include "llava/core/file.h"
 #include "llava/text/tokenizer_json_components.h"
+#include "llava/text/tokenizer_settings.h"
 
 namespace llava::text {
 namespace {
@@ -81,18 +82,7 @@ std::vector<AddedToken> parse_added_tokens(const Json& value, std::string_view s
   if (!value.is_array()) {
     fail(ErrorCode::kBadFormat, "{} is a {}, expected a list", name, value.type_name());
   }
-  for (const Json& item : value) {
-    const JsonObject token(item, name);
-    const auto content = token.get_string("content");
-    if (!content) token.wrong_type("content", "a string");
-    const bool special = token.get_bool("special").value_or(false);
-    tokens.push_back({.content = *content,
-                      .single_word = token.get_bool("single_word").value_or(false),
-                      .lstrip = token.get_bool("lstrip").value_or(false),
-                      .rstrip = token.get_bool("rstrip").value_or(false),
-                      .normalized = token.get_bool("normalized").value_or(!special),
-                      .special = special});
-  }
+  for (const Json& item : value) tokens.push_back(read_added_token(JsonObject(item, name)));
   return tokens;
 }
 

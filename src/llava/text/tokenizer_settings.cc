@@ -24,16 +24,7 @@ AddedToken parse_token(const Json& value, std::string_view source, std::string_v
     fail(ErrorCode::kBadFormat, "{}: key '{}' is a {}, expected a string or an object", source, key,
          value.type_name());
   }
-  const JsonObject token(value, fmt::format("{}: {}", source, key));
-  const auto content = token.get_string("content");
-  if (!content) token.wrong_type("content", "a string");
-  const bool special = token.get_bool("special").value_or(false);
-  return {.content = *content,
-          .single_word = token.get_bool("single_word").value_or(false),
-          .lstrip = token.get_bool("lstrip").value_or(false),
-          .rstrip = token.get_bool("rstrip").value_or(false),
-          .normalized = token.get_bool("normalized").value_or(!special),
-          .special = special};
+  return read_added_token(JsonObject(value, fmt::format("{}: {}", source, key)));
 }
 
 AddedToken parse_special(const Json& value, std::string_view source, std::string_view key) {
@@ -141,6 +132,18 @@ void adopt_added_flags(TokenizerSettings& settings) {
 }
 
 }  // namespace
+
+AddedToken read_added_token(const JsonObject& token) {
+  const auto content = token.get_string("content");
+  if (!content) token.wrong_type("content", "a string");
+  const bool special = token.get_bool("special").value_or(false);
+  return {.content = *content,
+          .single_word = token.get_bool("single_word").value_or(false),
+          .lstrip = token.get_bool("lstrip").value_or(false),
+          .rstrip = token.get_bool("rstrip").value_or(false),
+          .normalized = token.get_bool("normalized").value_or(!special),
+          .special = special};
+}
 
 std::vector<AddedToken> TokenizerSettings::special_tokens() const {
   std::vector<AddedToken> tokens;

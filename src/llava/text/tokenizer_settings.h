@@ -15,6 +15,10 @@
 
 #include "llava/text/added_vocabulary.h"
 
+namespace llava {
+class JsonObject;
+}
+
 namespace llava::text {
 
 /// Names of special tokens in the order in which the library numbers missing ones.
@@ -46,6 +50,11 @@ struct TokenizerSettings {
   /// Sets a named token that no file mentions.
   void set_default(std::string_view name, std::string_view content);
 };
+
+/// An added token given as an object with its text and flags.
+///
+/// Throws: Error(kBadFormat) naming the key.
+AddedToken read_added_token(const JsonObject& token);
 
 /// Reads the settings of a folder; missing files leave fields unset.
 ///

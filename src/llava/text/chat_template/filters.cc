@@ -40,17 +40,8 @@ Value default_value(const Value& value, const Arguments& arguments) {
 }
 
 // The filter, which is not str.title(): words begin after white space, '-', '(', '{', '[', '<'.
-std::string title(std::string_view text) {
-  std::string out;
-  bool is_word_start = true;
-  for (size_t offset = 0; offset < text.size();) {
-    const size_t begin = offset;
-    const char32_t c = next_code_point(text, offset);
-    const std::string_view character = text.substr(begin, offset - begin);
-    out += is_word_start ? to_upper(character) : to_lower(character);
-    is_word_start = is_python_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
-  }
-  return out;
+bool continues_title_word(char32_t c) {
+  return !is_python_space(c) && c != '-' && c != '(' && c != '{' && c != '[' && c != '<';
 }
 
 // int(double), which Python does for any size.
@@ -217,7 +208,7 @@ Value apply_filter(Budget& budget, const std::string& name, const Value& value,
   if (name == "upper") return budget.text(to_upper(text));
   if (name == "lower") return budget.text(to_lower(text));
   if (name == "capitalize") return budget.text(capitalized(text));
-  if (name == "title") return budget.text(title(text));
+  if (name == "title") return budget.text(capitalize_words(text, continues_title_word));
   return Value::string(text);
 }
 

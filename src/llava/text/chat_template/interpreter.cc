@@ -11,9 +11,8 @@
 #include "llava/text/chat_template/text_form.h"
 
 namespace llava::text::jinja {
-namespace {
 
-void set_variable(Interpreter::Variables& variables, const std::string& name, Value value) {
+void set_variable(Interpreter::Variables& variables, std::string_view name, Value value) {
   for (auto& [own, old] : variables) {
     if (own == name) {
       old = std::move(value);
@@ -22,8 +21,6 @@ void set_variable(Interpreter::Variables& variables, const std::string& name, Va
   }
   variables.emplace_back(name, std::move(value));
 }
-
-}  // namespace
 
 std::string Interpreter::run(Variables variables) {
   global_.variables = std::move(variables);

@@ -72,4 +72,7 @@ class Interpreter {
   int depth_ = 0;
 };
 
+/// Gives a name its value; a value it had is replaced.
+void set_variable(Interpreter::Variables& variables, std::string_view name, Value value);
+
 }  // namespace llava::text::jinja

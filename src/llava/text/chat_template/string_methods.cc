@@ -21,19 +21,6 @@ bool is_cased(char32_t c) {
          category == UTF8PROC_CATEGORY_LT;
 }
 
-std::string title_case(std::string_view text) {
-  std::string out;
-  bool is_in_word = false;
-  for (size_t offset = 0; offset < text.size();) {
-    const size_t begin = offset;
-    const char32_t c = next_code_point(text, offset);
-    const std::string_view character = text.substr(begin, offset - begin);
-    out += is_in_word ? to_lower(character) : to_upper(character);
-    is_in_word = is_cased(c);
-  }
-  return out;
-}
-
 Value stripped(const std::string& name, const std::string& text, const Arguments& arguments) {
   const StripSide side = name == "lstrip"   ? StripSide::kLeft
                          : name == "rstrip" ? StripSide::kRight
@@ -249,7 +236,7 @@ Value call_string_method(Budget& budget, const Method& method, const Arguments& 
     no_arguments();
     return Value::string(name == "upper"   ? to_upper(text)
                          : name == "lower" ? to_lower(text)
-                         : name == "title" ? title_case(text)
+                         : name == "title" ? capitalize_words(text, is_cased)
                                            : capitalized(text));
   }
   if (name == "strip" || name == "lstrip" || name == "rstrip")
