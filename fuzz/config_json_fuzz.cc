@@ -6,24 +6,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "attempt.h"
 #include "llava/checkpoint/adapter_config.h"
 #include "llava/checkpoint/config_json.h"
 #include "llava/checkpoint/generation_config.h"
-#include "llava/core/error.h"
 #include "llava/core/json.h"
 #include "llava/core/log.h"
-
-namespace {
-
-template <class Action>
-void attempt(Action&& action) {
-  try {
-    action();
-  } catch (const llava::Error&) {
-  }
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace llava::checkpoint;

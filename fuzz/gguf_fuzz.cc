@@ -7,18 +7,10 @@
 #include <memory>
 #include <span>
 
+#include "attempt.h"
 #include "llava/checkpoint/gguf_language_model.h"
-#include "llava/core/error.h"
 
 namespace {
-
-template <class Action>
-void attempt(Action&& action) {
-  try {
-    action();
-  } catch (const llava::Error&) {
-  }
-}
 
 void load_some(const llava::checkpoint::TensorSource& source) {
   int budget = 100;

@@ -5,20 +5,14 @@
 #include <cstdint>
 #include <span>
 
+#include "attempt.h"
 #include "llava/checkpoint/safetensors.h"
-#include "llava/core/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using llava::checkpoint::SafetensorsFile;
-  try {
+  attempt([&] {
     const SafetensorsFile file({"fuzz", std::as_bytes(std::span(data, size)), nullptr});
-    for (const auto& [name, info] : file.tensors()) {
-      try {
-        file.load(name);
-      } catch (const llava::Error&) {
-      }
-    }
-  } catch (const llava::Error&) {
-  }
+    for (const auto& entry : file.tensors()) attempt([&] { file.load(entry.first); });
+  });
   return 0;
 }

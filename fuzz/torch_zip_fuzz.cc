@@ -6,15 +6,15 @@
 #include <cstdint>
 #include <span>
 
+#include "attempt.h"
 #include "llava/checkpoint/torch_zip.h"
-#include "llava/core/error.h"
 #include "llava/core/log.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using llava::checkpoint::TorchZipFile;
   [[maybe_unused]] static const bool is_quiet = (llava::configure_log("off", false), true);
   const auto bytes = std::as_bytes(std::span(data, size));
-  try {
+  attempt([&] {
     const TorchZipFile file({"fuzz", bytes, nullptr});
     // A small archive may hold many views of one storage; a hundred of them say enough.
     int budget = 100;
@@ -22,11 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (budget-- == 0) break;
       file.load(name);
     }
-  } catch (const llava::Error&) {
-  }
-  try {
-    llava::checkpoint::read_pickled_tensors("fuzz", bytes);
-  } catch (const llava::Error&) {
-  }
+  });
+  attempt([&] { llava::checkpoint::read_pickled_tensors("fuzz", bytes); });
   return 0;
 }

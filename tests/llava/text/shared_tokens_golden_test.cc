@@ -14,8 +14,8 @@
 
 #include "llava/core/file.h"
 #include "llava/core/json.h"
+#include "llava/text/decode_check.h"
 #include "llava/text/load_tokenizer.h"
-#include "llava/text/stream_decoder.h"
 #include "tiktoken_file.h"
 
 namespace llava::text {
@@ -23,22 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 const fs::path kGolden = fs::path(LLAVA_SOURCE_DIR) / ".." / "shared" / "golden";
-
-std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, bool skip) {
-  StreamDecoder stream(tokenizer, skip);
-  std::string text;
-  for (const int32_t id : ids) text += stream.push(id);
-  return text + stream.finish();
-}
-
-void check_decode(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
-                  const std::string& all, const std::string& skipped) {
-  const auto shown = ::testing::PrintToString(ids);
-  EXPECT_EQ(tokenizer.decode(ids, false), all) << shown;
-  EXPECT_EQ(tokenizer.decode(ids, true), skipped) << shown;
-  EXPECT_EQ(streamed(tokenizer, ids, false), all) << shown;
-  EXPECT_EQ(streamed(tokenizer, ids, true), skipped) << shown;
-}
 
 struct OriginalCase {
   const char* key;

@@ -9,30 +9,14 @@
 #include <vector>
 
 #include "llava/core/json.h"
+#include "llava/text/decode_check.h"
 #include "llava/text/fast_tokenizer.h"
-#include "llava/text/stream_decoder.h"
 #include "llava/text/tokenizer_json.h"
 
 namespace llava::text {
 namespace {
 
 const std::filesystem::path kData = std::filesystem::path(LLAVA_TEST_DATA) / "text";
-
-std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, bool skip) {
-  StreamDecoder stream(tokenizer, skip);
-  std::string text;
-  for (const int32_t id : ids) text += stream.push(id);
-  return text + stream.finish();
-}
-
-void check_decode(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
-                  const std::string& all, const std::string& skipped) {
-  const auto shown = ::testing::PrintToString(ids);
-  EXPECT_EQ(tokenizer.decode(ids, false), all) << shown;
-  EXPECT_EQ(tokenizer.decode(ids, true), skipped) << shown;
-  EXPECT_EQ(streamed(tokenizer, ids, false), all) << shown;
-  EXPECT_EQ(streamed(tokenizer, ids, true), skipped) << shown;
-}
 
 class TokenizerJsonGolden : public ::testing::TestWithParam<const char*> {};
 
