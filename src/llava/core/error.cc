@@ -31,7 +31,24 @@ const CodeRow& row_of(ErrorCode code) noexcept {
   return kCodes.back();
 }
 
+std::string printable(const std::string& message) {
+  std::string text;
+  text.reserve(message.size());
+  for (const char c : message) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
+      text += fmt::format("\\x{:02x}", byte);
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
 }  // namespace
+
+Error::Error(ErrorCode code, const std::string& message)
+    : std::runtime_error(printable(message)), code_(code) {}
 
 std::string_view error_code_name(ErrorCode code) noexcept { return row_of(code).name; }
 int exit_status(ErrorCode code) noexcept { return row_of(code).exit_status; }

@@ -29,7 +29,9 @@ enum class ErrorCode {
 /// found, and what to do next.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  /// Control characters of the message, which may come from a file, are written as \xNN: none ends
+  /// it or reaches the user's terminal.
+  Error(ErrorCode code, const std::string& message);
 
   ErrorCode code() const noexcept { return code_; }
 

@@ -10,6 +10,9 @@
 namespace llava {
 namespace {
 
+constexpr std::size_t kMaxValueBytes = 80;
+constexpr std::size_t kMaxReasonBytes = 300;
+
 // `text` for a message: cut when long, and never inside a character.
 std::string brief(std::string_view text, std::size_t max_bytes) {
   if (text.size() <= max_bytes) return std::string(text);
@@ -18,8 +21,12 @@ std::string brief(std::string_view text, std::size_t max_bytes) {
   return std::string(text.substr(0, end)) + "...";
 }
 
-constexpr std::size_t kMaxValueBytes = 80;
-constexpr std::size_t kMaxReasonBytes = 300;
+// What the library says, without its own name and number for it: "[json.exception.x.101] ".
+std::string reason_of(std::string_view what) {
+  const std::size_t end = what.starts_with('[') ? what.find("] ") : std::string_view::npos;
+  if (end != std::string_view::npos) what.remove_prefix(end + 2);
+  return brief(what, kMaxReasonBytes);
+}
 
 // Builds the document while counting depth and refusing duplicate keys, which the library keeps
 // silently and which let two readers of one file disagree.
@@ -70,8 +77,8 @@ class LimitedBuilder {
   }
   template <class Exception>
   bool parse_error(std::size_t position, const std::string& /*token*/, const Exception& e) {
-    fail(ErrorCode::kBadFormat, "{}: not valid JSON at byte {}: {}", source_, position,
-         brief(e.what(), kMaxReasonBytes));
+    fail(ErrorCode::kBadFormat, "{}: not valid JSON at byte {}: {}; correct it or get it again",
+         source_, position, reason_of(e.what()));
   }
 
  private:
@@ -104,18 +111,21 @@ std::string escape_line_ends(std::string text) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
+  if (text.empty()) {
+    fail(ErrorCode::kBadFormat, "{} is empty, expected JSON; get it again", source);
+  }
   Json root;
   LimitedBuilder builder(root, source);
   try {
     Json::sax_parse(text.begin(), text.end(), &builder);
   } catch (const Json::exception& e) {
-    fail(ErrorCode::kBadFormat, "{}: not valid JSON: {}", source, brief(e.what(), kMaxReasonBytes));
+    fail(ErrorCode::kBadFormat, "{}: not valid JSON: {}", source, reason_of(e.what()));
   }
   return root;
 }
 
 Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes) {
-  return parse_json(read_file(path, max_bytes), path.string());
+  return parse_json(read_file(path, max_bytes), fmt::format("'{}'", path.string()));
 }
 
 std::string to_text(const Json& value, int indent) {

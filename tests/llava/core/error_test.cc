@@ -49,6 +49,12 @@ TEST(ErrorTest, FailFormatsItsMessage) {
   }
 }
 
+// Names in messages come from files: they must not end the message nor command the terminal.
+TEST(ErrorTest, ControlCharactersAreWrittenOut) {
+  const Error error(ErrorCode::kBadFormat, std::string("a\0b \x1b[2J \x7f\n\t \xC3\xA9", 15));
+  EXPECT_STREQ(error.what(), "a\\x00b \\x1b[2J \\x7f\n\t \xC3\xA9");
+}
+
 TEST(ErrorTest, CheckNamesConditionAndValues) {
   const int found = 3;
   try {

@@ -48,7 +48,11 @@ TEST(JsonTest, ParsesValuesOfEveryKind) {
 }
 
 TEST(JsonTest, MalformedTextNamesSourceAndByte) {
-  expect_words(parse_error("{\"a\": 1,, }"), {"some.json", "byte 9"});
+  expect_words(parse_error("{\"a\": 1,, }"), {"some.json", "byte 9", "get it again"});
+  expect_words(parse_error(""), {"some.json is empty", "get it again"});
+  // What the library calls itself and its errors helps nobody.
+  EXPECT_EQ(parse_error("{\"a\"").find("json.exception"), std::string::npos);
+  EXPECT_EQ(parse_error("[1e999]").find("json.exception"), std::string::npos);
   for (const std::string_view text : {"",
                                       " ",
                                       "{",
