@@ -5,10 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <functional>
 
-#include "llava/checkpoint/temporary_folder.h"
+#include "checkpoint_copy.h"
 #include "program.h"
 
 namespace llava::testing {
@@ -22,34 +21,22 @@ using Strings = std::vector<std::string>;
 class Parity : public TemporaryFolder {
  protected:
   // A bundle of llava-v1.5-pad whose header and bytes a test may change.
-  struct Bundle {
-    Json header;
-    std::string bytes;
-
+  struct Bundle : SafetensorsParts {
     float& value(const std::string& tensor, std::size_t index) {
       const auto offset = header.at(tensor).at("data_offsets").at(0).get<std::size_t>();
-      return *reinterpret_cast<float*>(bytes.data() + offset + index * sizeof(float));
+      return *reinterpret_cast<float*>(data.data() + offset + index * sizeof(float));
     }
     Json& metadata() { return header["__metadata__"]; }
   };
 
   static Bundle read_bundle() {
-    const std::string file = read_text(golden_bundle("llava-v1.5-pad/landscape"));
-    uint64_t size = 0;
-    std::memcpy(&size, file.data(), sizeof size);
-    Bundle bundle{.header = parse_json(file.substr(8, size), "bundle"),
-                  .bytes = file.substr(8 + size)};
+    Bundle bundle{SafetensorsParts::of(read_text(golden_bundle("llava-v1.5-pad/landscape")))};
     bundle.metadata()["images"] = Json::array({golden_image("landscape_96x64.jpg")}).dump();
     return bundle;
   }
 
   std::string write_bundle(const Bundle& bundle, const std::string& name = "bundle.safetensors") {
-    std::string header = bundle.header.dump();
-    header.resize((header.size() + 7) / 8 * 8, ' ');
-    const uint64_t size = header.size();
-    std::string file(sizeof size, '\0');
-    std::memcpy(file.data(), &size, sizeof size);
-    return write(name, file + header + bundle.bytes).string();
+    return write(name, bundle.file()).string();
   }
 
   static Strings arguments(const std::string& reference) {
@@ -141,7 +128,7 @@ TEST_F(Parity, StopAtFirstEndsThere) {
 TEST_F(Parity, OtherIdsNameThePosition) {
   Bundle bundle = read_bundle();
   const auto offset = bundle.header.at("input_ids").at("data_offsets").at(0).get<std::size_t>();
-  bundle.bytes[offset + 3 * 8] ^= 1;
+  bundle.data[offset + 3 * 8] ^= 1;
   const ProcessResult result = run_llava(arguments(write_bundle(bundle)));
   EXPECT_EQ(result.status, 5);
   const Json report = parse_json(result.out, "report");
@@ -188,7 +175,7 @@ TEST_F(Parity, MalformedBundlesAreStatus3) {
          b.header["logits"]["shape"] = Json::array({448, 2, 1});
        },
        "logits"},
-      {"truncated", [](Bundle& b) { b.bytes.resize(b.bytes.size() / 2); }, "bundle"},
+      {"truncated", [](Bundle& b) { b.data.resize(b.data.size() / 2); }, "bundle"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -172,8 +173,10 @@ ProcessResult Process::finish() {
   }
   if (result_.has_timed_out) ::kill(pid_, SIGKILL);
   int status = 0;
-  ::waitpid(pid_, &status, 0);
+  struct rusage usage {};
+  ::wait4(pid_, &status, 0, &usage);
   pid_ = -1;
+  result_.peak_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
   result_.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return std::move(result_);
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct ProcessResult {
   std::string out;
   std::string err;
   bool has_timed_out = false;
+  /// Most physical memory it ever had, at least that of the test that started it.
+  int64_t peak_bytes = 0;
 };
 
 /// A running process; killed at the end of its life.

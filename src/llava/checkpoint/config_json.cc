@@ -93,6 +93,16 @@ void read_ids(const JsonObject& config, CheckpointDescription& description) {
   }
 }
 
+// The model's own bounds; here it is a file that breaks them.
+void check_values(const model::LlavaConfig& config, std::string_view source) {
+  try {
+    model::validate(config);
+  } catch (const Error& error) {
+    fail(ErrorCode::kBadFormat, "{}: {}: the file is damaged or of an unknown model", source,
+         error.what());
+  }
+}
+
 // What image::plan_layout would refuse for every picture.
 void check_geometry(const CheckpointDescription& description) {
   const image::ImageGeometry& geometry = description.config.geometry;
@@ -139,7 +149,7 @@ CheckpointDescription read_config_object(const JsonObject& config, Layout layout
   if (description.padding_side != "left" && description.padding_side != "right") {
     config.wrong_type("tokenizer_padding_side", "\"left\" or \"right\"");
   }
-  if (!description.config.has_vision) model::validate(description.config);
+  if (!description.config.has_vision) check_values(description.config, config.source());
   return description;
 }
 
@@ -239,7 +249,7 @@ void attach_vision(CheckpointDescription& description, const VisionConfig& visio
   }
   check_geometry(description);
   description.is_vision_known = true;
-  model::validate(c);
+  check_values(c, file_source(description.folder));
 }
 
 }  // namespace llava::checkpoint

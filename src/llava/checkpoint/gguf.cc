@@ -46,7 +46,10 @@ std::shared_ptr<const GgufFile> GgufFile::open(const std::filesystem::path& path
 GgufFile::GgufFile(FileBytes file) : file_(std::move(file)) {
   ByteReader reader(file_.name, file_.bytes);
   if (reader.text(4, "GGUF magic") != "GGUF") {
-    fail(ErrorCode::kBadFormat, "'{}' does not begin with 'GGUF'", file_.name);
+    fail(ErrorCode::kBadFormat,
+         "'{}' does not begin with 'GGUF': the file is damaged or no GGUF file; of a model in any "
+         "other format give the folder",
+         file_.name);
   }
   const auto version = reader.number<uint32_t>("GGUF version");
   if (version != 2 && version != 3) {

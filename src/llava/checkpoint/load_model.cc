@@ -63,9 +63,17 @@ class Assignments {
                          .on_linear = {}});
     if (missing.empty()) return;
     fail(ErrorCode::kBadFormat,
-         "{} of {} tensors are missing from the checkpoint: {}: the files are incomplete, or of "
-         "another architecture than config.json says",
-         missing.size(), known_.size(), list_of(missing));
+         "{} of {} tensors are missing from {}: {}: the files are incomplete, or of another "
+         "architecture than config.json says",
+         missing.size(), known_.size(), list_of(files_of(weights)), list_of(missing));
+  }
+
+  static std::vector<std::string> files_of(const ModelWeights& weights) {
+    std::set<std::string> files;
+    for (const auto& source : weights.sources) {
+      for (const auto& [name, info] : source->tensors()) files.insert(info.file);
+    }
+    return {files.begin(), files.end()};
   }
 
   static void check_shape(const TensorInfo& info, const Shape& expected) {

@@ -39,6 +39,19 @@ void apply_rules(image::ImageGeometry& geometry, const image::ImageProcessorConf
   }
 }
 
+// The tower takes views of one size: what the file makes must be that.
+void check_size(const image::ImageProcessorConfig& processor, const CheckpointPlace& place,
+                const std::filesystem::path& folder) {
+  if (!processor.do_resize && !processor.do_center_crop) return;  // the pictures' own size
+  const int32_t wanted = place.description.config.vision.image_size;
+  const int32_t made = processor.tile_size();
+  if (made == wanted) return;
+  fail(ErrorCode::kBadFormat,
+       "'{}': preprocessor_config.json makes pictures of {}x{} pixels, expected {}x{}, the size of "
+       "the vision tower: get the file that belongs to the tower",
+       folder.string(), made, made, wanted, wanted);
+}
+
 // The published preprocessor of both CLIP towers, for checkpoints that hold the tower's weights.
 image::ImageProcessorConfig clip_processor(int32_t image_size) {
   image::ImageProcessorConfig processor;
@@ -56,6 +69,7 @@ CheckpointImages read_checkpoint_images(CheckpointPlace& place,
   checkpoint::CheckpointDescription& description = place.description;
   if (description.layout == Layout::kHuggingFace) {
     images.processor = image::load_image_processor_config(place.path);
+    check_size(images.processor, place, place.path);
   } else if (tower_folder.empty()) {
     const auto vision = model::published_vision_tower(description.vision_tower);
     images.processor = clip_processor(vision->image_size);
@@ -63,6 +77,7 @@ CheckpointImages read_checkpoint_images(CheckpointPlace& place,
   } else {
     images.processor = image::load_image_processor_config(tower_folder);
     checkpoint::attach_vision(description, checkpoint::read_tower_config(tower_folder));
+    check_size(images.processor, place, tower_folder);
   }
   images.geometry = description.config.geometry;
   images.geometry.has_center_crop = images.processor.do_center_crop;

@@ -27,8 +27,8 @@ struct ImageRules {
 /// layout the tower's folder (see locate_vision_tower) holds the processor; `place.description`
 /// gets the tower's shape.
 ///
-/// Throws: Error(kInvalidArgument) for an aspect mode the checkpoint cannot use; what reading the
-/// files throws.
+/// Throws: Error(kInvalidArgument) for an aspect mode the checkpoint cannot use; Error(kBadFormat)
+/// for a processor of another size than the tower; what reading the files throws.
 CheckpointImages read_checkpoint_images(CheckpointPlace& place,
                                         const std::filesystem::path& tower_folder,
                                         const ImageRules& rules);

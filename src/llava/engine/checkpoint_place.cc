@@ -3,6 +3,7 @@
 
 #include "llava/checkpoint/gguf.h"
 #include "llava/checkpoint/gguf_language_model.h"
+#include "llava/checkpoint/sharded.h"
 #include "llava/checkpoint/vision_tower_folder.h"
 #include "llava/core/error.h"
 #include "llava/core/log.h"
@@ -85,6 +86,13 @@ CheckpointPlace locate_checkpoint(const std::string& model_path, const std::stri
          place.path.string(), checkpoint::layout_name(layout));
   }
   if (!needs_base(layout) && !place.base.empty()) {
+    if (fs::is_directory(place.path) && !checkpoint::find_weights(place.path)) {
+      fail(ErrorCode::kNotFound,
+           "'{}' has neither weights of its own, nor adapters to apply to --model-base "
+           "(adapter_config.json with adapter_model.safetensors or .bin), nor a projector "
+           "(mm_projector.bin): get the missing files",
+           place.path.string());
+    }
     log_warning("model_base_unused",
                 {{"model_base", place.base.string()}, {"layout", checkpoint::layout_name(layout)}});
     place.base.clear();

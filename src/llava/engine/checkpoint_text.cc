@@ -46,11 +46,13 @@ text::TokenizerForm form_for(const CheckpointPlace& place) {
   return is_own_mistral ? text::TokenizerForm::kFast : text::TokenizerForm::kSlow;
 }
 
+bool is_published_by_original(const checkpoint::CheckpointDescription& description) {
+  return description.layout != Layout::kHuggingFace && description.layout != Layout::kLanguageModel;
+}
+
 void add_image_tokens(const checkpoint::CheckpointDescription& description,
                       text::Tokenizer& tokenizer) {
-  const bool is_original =
-      description.layout != Layout::kHuggingFace && description.layout != Layout::kLanguageModel;
-  if (!is_original || !description.config.has_vision) return;
+  if (!is_published_by_original(description) || !description.config.has_vision) return;
   if (description.use_im_patch_token) tokenizer.add_special_token("<im_patch>");
   if (description.use_im_start_end) {
     tokenizer.add_special_token("<im_start>");
@@ -61,11 +63,10 @@ void add_image_tokens(const checkpoint::CheckpointDescription& description,
 std::string default_conv_mode(const CheckpointPlace& place, bool has_chat_template) {
   const checkpoint::CheckpointDescription& description = place.description;
   if (!description.conv_mode.empty()) return description.conv_mode;
-  const bool is_published_by_original =
-      description.layout != Layout::kHuggingFace && description.layout != Layout::kLanguageModel;
-  if (!is_published_by_original && has_chat_template) return {};
-  const std::string mode = is_published_by_original ? text::template_for_program(place.name)
-                                                    : text::template_for_family(place.name);
+  const bool is_original = is_published_by_original(description);
+  if (!is_original && has_chat_template) return {};
+  const std::string mode =
+      is_original ? text::template_for_program(place.name) : text::template_for_family(place.name);
   log_info("conv_mode_from_name", {{"name", place.name}, {"conv_mode", mode}});
   return mode;
 }
@@ -77,7 +78,10 @@ CheckpointText read_checkpoint_text(const CheckpointPlace& place) {
   const fs::path& source = place.language_model();
   if (fs::is_directory(source)) {
     result.tokenizer = text::load_tokenizer(source, form_for(place));
-    result.chat_template = text::find_chat_template(source);
+    // The original's templates are its own; what lies in the tokenizer's files is not read.
+    if (!is_published_by_original(place.description)) {
+      result.chat_template = text::find_chat_template(source);
+    }
   } else {
     auto data = checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(source));
     if (!data.chat_template.empty()) {

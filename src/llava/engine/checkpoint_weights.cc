@@ -58,6 +58,13 @@ DType own_dtype(const checkpoint::ModelWeights& weights) {
 
 }  // namespace
 
+checkpoint::GenerationDefaults read_decoding_defaults(const CheckpointPlace& place) {
+  for (const fs::path& folder : {place.language_model(), place.path}) {
+    if (fs::is_directory(folder)) return checkpoint::read_generation_defaults(folder);
+  }
+  return {};
+}
+
 bool needs_base(Layout layout) {
   return layout == Layout::kLora || layout == Layout::kProjectorOnly;
 }

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "llava/checkpoint/generation_config.h"
 #include "llava/checkpoint/load_model.h"
 #include "llava/engine/checkpoint_place.h"
 #include "llava/engine/pretrained.h"
@@ -34,6 +35,12 @@ struct Dtypes {
 /// Settles "auto": the checkpoint's own type, float32 where its weights are quantised; the tower in
 /// float32 when it comes from its own folder, as the original runs it, else as the model.
 Dtypes choose_dtypes(const LoadRequest& request, const CheckpointWeights& weights);
+
+/// The decoding defaults beside the weights: the base's for adapters and projectors, as the
+/// published loader reads them.
+///
+/// Throws: Error(kBadFormat) naming the file.
+checkpoint::GenerationDefaults read_decoding_defaults(const CheckpointPlace& place);
 
 /// LoRA directories and projector-only ones.
 bool needs_base(checkpoint::Layout layout);

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "llava/checkpoint/key_names.h"
 #include "llava/core/error.h"
 #include "llava/core/json.h"
 #include "llava/engine/checkpoint_images.h"
@@ -118,6 +119,7 @@ class Inspection {
     }
     attempt([&] { add_vision(); });
     attempt([&] { add_text(); });
+    attempt([&] { read_decoding_defaults(place_); });
     attempt([&] { add_tensors(); });
     json_["problems"] = problems_;
     return std::move(json_);
@@ -181,16 +183,43 @@ class Inspection {
     }
     json_["adapters"] = weights.model.adapters.size();
     json_["bytes"] = bytes;
-    add_memory(weights);
-    for (std::string& problem :
-         checkpoint::find_problems(place_.description.config, weights.model)) {
+    const model::LlavaConfig config = known_config();
+    add_memory(config, weights);
+    // Without its base most of a checkpoint is missing, as has been said.
+    if (needs_base(place_.description.layout) && place_.base.empty()) return;
+    for (std::string& problem : checkpoint::find_problems(
+             config,
+             config.has_vision == has_vision() ? weights.model : language_weights(weights.model))) {
       problems_.push_back(std::move(problem));
     }
   }
 
-  void add_memory(const CheckpointWeights& weights) {
+  bool has_vision() const { return place_.description.config.has_vision; }
+
+  // Where the tower could not be read, which is a problem of its own, nothing can be said about its
+  // shapes nor about those of the projector.
+  model::LlavaConfig known_config() const {
+    model::LlavaConfig config = place_.description.config;
+    config.has_vision = has_vision() && place_.description.is_vision_known;
+    return config;
+  }
+
+  static checkpoint::ModelWeights language_weights(const checkpoint::ModelWeights& weights) {
+    checkpoint::ModelWeights result{.sources = {}, .adapters = weights.adapters};
+    for (const auto& source : weights.sources) {
+      result.sources.push_back(checkpoint::rename_source(
+          source, [](std::string_view name) -> std::optional<std::string> {
+            const bool is_vision = name.starts_with("model.vision_tower.") ||
+                                   name.starts_with("model.mm_projector.") ||
+                                   name == "model.image_newline";
+            return is_vision ? std::nullopt : std::optional(std::string(name));
+          }));
+    }
+    return result;
+  }
+
+  void add_memory(const model::LlavaConfig& config, const CheckpointWeights& weights) {
     const Dtypes dtypes = choose_dtypes(request_, weights);
-    const model::LlavaConfig& config = place_.description.config;
     const checkpoint::WeightBytes bytes =
         checkpoint::weight_bytes(config, dtypes.model, dtypes.vision);
     OrderedJson memory;

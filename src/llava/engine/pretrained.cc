@@ -12,15 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 using checkpoint::Layout;
 
-// The published loader reads decoding defaults beside the weights it loads: the base's for adapters
-// and projectors.
-checkpoint::GenerationDefaults read_generation(const CheckpointPlace& place) {
-  for (const fs::path& folder : {place.language_model(), place.path}) {
-    if (fs::is_directory(folder)) return checkpoint::read_generation_defaults(folder);
-  }
-  return {};
-}
-
 std::unique_ptr<model::LlavaModel> load_weights(Context& ctx, const LoadRequest& request,
                                                 const CheckpointPlace& place,
                                                 const CheckpointWeights& weights,
@@ -73,7 +64,7 @@ Pretrained load_pretrained(Context& ctx, const LoadRequest& request,
     result.processor = std::move(images.processor);
     result.geometry = std::move(images.geometry);
   }
-  result.generation = read_generation(place);
+  result.generation = read_decoding_defaults(place);
   const CheckpointWeights weights =
       open_checkpoint_weights(place, tower_folder, result.tokenizer->size());
   result.model = load_weights(ctx, request, place, weights, on_progress);

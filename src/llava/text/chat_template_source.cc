@@ -32,13 +32,24 @@ std::string template_text(const Json& value, const JsonObject& file) {
        file.source(), names);
 }
 
+// A template of nothing would make a prompt of nothing from every conversation.
+ChatTemplate parse_template(const std::string& text, const std::filesystem::path& path) {
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    fail(ErrorCode::kBadFormat,
+         "the chat template in '{}' is empty: get the file again, or remove it and choose a "
+         "template with --conv-mode",
+         path.string());
+  }
+  return ChatTemplate::parse(text, path.string());
+}
+
 std::optional<ChatTemplate> from_json(const std::filesystem::path& path, uint64_t max_bytes) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   const Json json = read_json_file(path, max_bytes);
   const JsonObject file(json, path.string());
   const Json* value = file.find("chat_template");
   if (value == nullptr) return std::nullopt;
-  return ChatTemplate::parse(template_text(*value, file), path.string());
+  return parse_template(template_text(*value, file), path);
 }
 
 }  // namespace
@@ -46,7 +57,7 @@ std::optional<ChatTemplate> from_json(const std::filesystem::path& path, uint64_
 std::optional<ChatTemplate> find_chat_template(const std::filesystem::path& folder) {
   const std::filesystem::path own = folder / "chat_template.jinja";
   if (std::filesystem::exists(own)) {
-    return ChatTemplate::parse(read_file(own, kMaxTemplateBytes), own.string());
+    return parse_template(read_file(own, kMaxTemplateBytes), own);
   }
   if (auto found = from_json(folder / "chat_template.json", 2 * kMaxTemplateBytes)) return found;
   return from_json(folder / "tokenizer_config.json", kMaxConfigBytes);

@@ -319,7 +319,7 @@ TEST(ConfigJson, NamesTheKeyOfAWrongValue) {
     }
     expect_error(ErrorCode::kBadFormat, {"c.json", key}, [&] { read(json, Layout::kOriginal); });
   }
-  expect_error(ErrorCode::kInvalidArgument, {"num_key_value_heads"}, [&] {
+  expect_error(ErrorCode::kBadFormat, {"c.json", "num_key_value_heads"}, [&] {
     read(R"({"model_type":"llama","num_attention_heads":32,"num_key_value_heads":5})",
          Layout::kLanguageModel);
   });
