@@ -92,9 +92,9 @@ model::VisionConfig read_tower_config(const std::filesystem::path& folder);
 /// pinpoints given in tiles. Checks the projector's input width against the tower and validates the
 /// whole configuration.
 ///
-/// Throws: Error(kBadFormat) when mm_hidden_size disagrees, a pinpoint is no multiple of the tower's
-/// size, or model::validate refuses the whole; Error(kUnsupported) for a class token in a spatial
-/// merge.
+/// Throws: Error(kBadFormat) when mm_hidden_size disagrees, a pinpoint is no multiple of the
+/// tower's size, or model::validate refuses the whole; Error(kUnsupported) for a class token in a
+/// spatial merge.
 void attach_vision(CheckpointDescription& description, const model::VisionConfig& vision);
 
 }  // namespace llava::checkpoint
