@@ -33,9 +33,12 @@ struct InspectOptions {
 
 constexpr double kMiB = 1024.0 * 1024.0;
 
-void print_members(const OrderedJson& object) {
+void print_members(const OrderedJson& object, std::string_view unit = {}) {
   for (const auto& [key, value] : object.items()) {
-    fmt::print("  {:<24} {}\n", key, value.is_string() ? value.get<std::string>() : to_text(value));
+    if (value.is_null()) continue;
+    fmt::print("  {:<24} {}{}\n", key,
+               value.is_string() ? value.get<std::string>() : to_text(value),
+               value.is_number() ? unit : "");
   }
 }
 
@@ -46,7 +49,7 @@ void print_text(const OrderedJson& facts, bool lists_tensors) {
   for (const char* section : {"decoder", "vision", "projector", "memory"}) {
     if (!facts.contains(section) || !facts[section].is_object()) continue;
     fmt::print("{}:\n", section);
-    print_members(facts[section]);
+    print_members(facts[section], section == std::string_view("memory") ? " bytes" : "");
   }
   if (facts.contains("tensors")) {
     fmt::print("tensors: {} in {:.1f} MiB\n", facts["tensors"].size(),

@@ -119,11 +119,13 @@ LoraWeights read_lora_weights(const TensorSource& source, const AdapterConfig& c
 }
 
 LoraWeights read_lora_weights(const fs::path& folder, const AdapterConfig& config) {
+  const fs::path path = find_adapter_file(folder);
+  return read_lora_weights(*open_tensor_file(path), config, path.string());
+}
+
+fs::path find_adapter_file(const fs::path& folder) {
   for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
-    const fs::path path = folder / name;
-    if (fs::exists(path)) {
-      return read_lora_weights(*open_tensor_file(path), config, path.string());
-    }
+    if (fs::exists(folder / name)) return folder / name;
   }
   fail(ErrorCode::kNotFound,
        "'{}' has adapter_config.json but neither adapter_model.safetensors nor adapter_model.bin",

@@ -36,6 +36,11 @@ struct LoraWeights {
 /// and embedding adapters.
 LoraWeights read_lora_weights(const std::filesystem::path& folder, const AdapterConfig& config);
 
+/// adapter_model.safetensors or adapter_model.bin, whichever the folder has.
+///
+/// Throws: Error(kNotFound) when there is none.
+std::filesystem::path find_adapter_file(const std::filesystem::path& folder);
+
 /// The same from an open source; `what` names it in messages.
 LoraWeights read_lora_weights(const TensorSource& source, const AdapterConfig& config,
                               std::string_view what);

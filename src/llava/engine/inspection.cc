@@ -4,6 +4,7 @@
 #include <set>
 
 #include "llava/checkpoint/key_names.h"
+#include "llava/checkpoint/lora_weights.h"
 #include "llava/core/error.h"
 #include "llava/core/json.h"
 #include "llava/engine/checkpoint_images.h"
@@ -54,7 +55,7 @@ OrderedJson describe_decoder(const model::DecoderConfig& c) {
   json["num_key_value_heads"] = c.num_key_value_heads;
   json["head_dim"] = c.head_dim;
   json["max_position_embeddings"] = c.max_position_embeddings;
-  json["rms_norm_eps"] = c.rms_norm_eps;
+  json["rms_norm_eps"] = std::stod(fmt::format("{}", c.rms_norm_eps));  // 1e-05, as written
   json["rope_theta"] = c.rope.theta;
   json["rope_scaling"] = scaling_name(c.rope.scaling);
   json["sliding_window"] = c.sliding_window > 0 ? OrderedJson(c.sliding_window) : OrderedJson();
@@ -63,11 +64,15 @@ OrderedJson describe_decoder(const model::DecoderConfig& c) {
   return json;
 }
 
+OrderedJson text_or_null(const std::string& text) {
+  return text.empty() ? OrderedJson() : OrderedJson(text);
+}
+
 OrderedJson describe_vision(const CheckpointPlace& place, const std::string& tower_folder) {
   const model::VisionConfig& c = place.description.config.vision;
   OrderedJson json;
-  json["tower"] = place.description.vision_tower;
-  json["folder"] = tower_folder;
+  json["tower"] = text_or_null(place.description.vision_tower);
+  json["folder"] = text_or_null(tower_folder);
   json["hidden_size"] = c.hidden_size;
   json["intermediate_size"] = c.intermediate_size;
   json["num_hidden_layers"] = c.num_hidden_layers;
@@ -110,7 +115,8 @@ class Inspection {
     json_["path"] = place_.path.string();
     json_["name"] = place_.name;
     json_["layout"] = checkpoint::layout_name(description.layout);
-    json_["architecture"] = description.architecture;
+    json_["architecture"] =
+        description.architecture.empty() ? description.model_type : description.architecture;
     json_["decoder"] = describe_decoder(description.config.decoder);
     json_["vision"] = nullptr;
     json_["projector"] = nullptr;
@@ -137,7 +143,7 @@ class Inspection {
 
   void add_vision() {
     if (!place_.description.config.has_vision) return;
-    json_["vision"] = {{"tower", place_.description.vision_tower}};
+    json_["vision"] = {{"tower", text_or_null(place_.description.vision_tower)}};
     if (place_.description.layout != Layout::kHuggingFace) {
       tower_folder_ = locate_vision_tower(place_, request_.vision_tower);
     }
@@ -181,9 +187,10 @@ class Inspection {
                                     {"file", info.file}});
       }
     }
-    json_["adapters"] = weights.model.adapters.size();
+    bytes += add_adapters(weights);
     json_["bytes"] = bytes;
     const model::LlavaConfig config = known_config();
+    json_["decoder"] = describe_decoder(config.decoder);  // the weights have told what is tied
     add_memory(config, weights);
     // Without its base most of a checkpoint is missing, as has been said.
     if (needs_base(place_.description.layout) && place_.base.empty()) return;
@@ -192,6 +199,28 @@ class Inspection {
              config.has_vision == has_vision() ? weights.model : language_weights(weights.model))) {
       problems_.push_back(std::move(problem));
     }
+  }
+
+  // The bytes of the adapters as stored.
+  int64_t add_adapters(const CheckpointWeights& weights) {
+    json_["adapters"] = weights.model.adapters.size();
+    if (weights.model.adapters.empty()) return 0;
+    int64_t bytes = 0;
+    const std::string file = checkpoint::find_adapter_file(place_.path).string();
+    for (const auto& [name, adapter] : weights.model.adapters) {
+      for (const auto& [part, tensor] :
+           {std::pair("lora_A", &adapter.a_RI), std::pair("lora_B", &adapter.b_OR)}) {
+        const auto size = static_cast<int64_t>(tensor->bytes().size());
+        json_["tensors"].push_back({{"name", fmt::format("{}.{}.weight", name, part)},
+                                    {"shape", tensor->shape()},
+                                    {"dtype", dtype_name(tensor->dtype())},
+                                    {"bytes", size},
+                                    {"file", file}});
+        bytes += size;
+        num_adapter_values_ += size / item_size(tensor->dtype());
+      }
+    }
+    return bytes;
   }
 
   bool has_vision() const { return place_.description.config.has_vision; }
@@ -225,14 +254,19 @@ class Inspection {
     OrderedJson memory;
     memory["dtype"] = dtype_name(dtypes.model);
     memory["vision_dtype"] = dtype_name(dtypes.vision);
-    memory["weights"] = bytes.total();
+    // Merged adapters become part of the decoder's weights.
+    const int64_t adapters =
+        request_.lora == "merged" ? 0 : num_adapter_values_ * item_size(dtypes.model);
+    const int64_t total = bytes.total() + adapters;
+    memory["weights"] = total;
     memory["decoder"] = bytes.decoder;
     memory["projector"] = bytes.projector;
     memory["vision"] = bytes.vision;
+    memory["adapters"] = adapters;
     memory["kv_per_token"] = KvCache::bytes_per_token(config.decoder, dtypes.model);
     if (const auto available = available_memory_bytes()) {
       memory["available"] = *available;
-      if (bytes.total() > *available) {
+      if (total > *available) {
         problems_.push_back("the weights do not fit into the memory that is available now");
       }
     }
@@ -243,6 +277,7 @@ class Inspection {
   CheckpointPlace place_;
   std::filesystem::path tower_folder_;
   int32_t num_tokens_ = 0;
+  int64_t num_adapter_values_ = 0;
   OrderedJson json_;
   std::vector<std::string> problems_;
 };
