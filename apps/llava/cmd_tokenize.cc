@@ -75,26 +75,49 @@ class LineTokenizer {
   }
 
   OrderedJson render(const JsonObject& object) const {
-    const std::string mode = object.get_string("conv_mode").value_or(checkpoint_.conv_mode);
-    if (mode.empty()) object.wrong_type("conv_mode", "the name of a conversation template");
-    const text::ConversationTemplate& conversation = text::find_conversation_template(mode);
     std::vector<text::Message> messages;
     for (const Json& item : *object.find("messages")) {
       if (!item.is_array() || item.size() != 2 || !item[0].is_string() ||
           !(item[1].is_string() || item[1].is_null())) {
         object.wrong_type("messages", "a list of [role, text]");
       }
-      text::Message message{.role = text::resolve_role(conversation, item[0].get<std::string>())};
+      text::Message message{.role = item[0].get<std::string>()};
       if (item[1].is_string()) message.text = item[1].get<std::string>();
       messages.push_back(std::move(message));
     }
-    const std::string prompt = text::render_conversation(conversation, messages);
+    const std::string mode = object.get_string("conv_mode").value_or(checkpoint_.conv_mode);
+    if (mode.empty() && !checkpoint_.chat_template) {
+      object.wrong_type("conv_mode", "the name of a conversation template");
+    }
+    const std::string prompt =
+        mode.empty() ? own_prompt(object, messages) : named_prompt(mode, std::move(messages));
     OrderedJson result;
     result["prompt"] = prompt;
     result["ids"] =
-        text::tokenize_with_images(*checkpoint_.tokenizer, prompt,
-                                   {.add_special = !options_.no_special, .has_single_begin = true});
+        engine::tokenize_prompt(*checkpoint_.tokenizer, checkpoint_.image_token_id, prompt,
+                                {.add_special = !options_.no_special, .has_single_begin = true});
     return result;
+  }
+
+  static std::string named_prompt(const std::string& mode, std::vector<text::Message> messages) {
+    const text::ConversationTemplate& conversation = text::find_conversation_template(mode);
+    for (text::Message& message : messages) {
+      message.role = text::resolve_role(conversation, message.role);
+    }
+    return text::render_conversation(conversation, messages);
+  }
+
+  std::string own_prompt(const JsonObject& object,
+                         const std::vector<text::Message>& messages) const {
+    std::vector<text::ChatMessage> chat;
+    bool begins_answer = false;
+    for (const text::Message& message : messages) {
+      if (begins_answer) object.wrong_type("messages", "null as the text of the last one only");
+      begins_answer = !message.text;
+      if (message.text) chat.push_back({.role = message.role, .text = *message.text});
+    }
+    return engine::render_chat(*checkpoint_.tokenizer, *checkpoint_.chat_template, chat,
+                               begins_answer);
   }
 
   const TokenizeOptions& options_;

@@ -6,6 +6,7 @@
 #include "llava/core/log.h"
 #include "llava/text/chat_template_source.h"
 #include "llava/text/choose_template.h"
+#include "llava/text/conversation.h"
 #include "llava/text/gguf_vocabulary.h"
 #include "llava/text/load_tokenizer.h"
 
@@ -91,7 +92,32 @@ CheckpointText read_checkpoint_text(const CheckpointPlace& place) {
   }
   add_image_tokens(place.description, *result.tokenizer);
   result.conv_mode = default_conv_mode(place, result.chat_template.has_value());
+  if (place.description.layout == Layout::kHuggingFace) {
+    result.image_token_id = place.description.image_token_id;
+  }
   return result;
+}
+
+std::vector<int32_t> tokenize_prompt(const text::Tokenizer& tokenizer,
+                                     std::optional<int32_t> image_token_id,
+                                     const std::string& prompt,
+                                     const text::PromptOptions& options) {
+  if (image_token_id && prompt.find(text::kImageToken) != std::string::npos) {
+    const std::string image_token = tokenizer.token_text(*image_token_id);
+    return text::tokenize_with_image_token(tokenizer, prompt, image_token, options);
+  }
+  return text::tokenize_with_images(tokenizer, prompt, options);
+}
+
+std::string render_chat(const text::Tokenizer& tokenizer, const text::ChatTemplate& chat_template,
+                        std::span<const text::ChatMessage> messages, bool begins_answer) {
+  text::ChatTemplateOptions options;
+  options.add_generation_prompt = begins_answer;
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
+    const std::string token = tokenizer.named_token(name);
+    if (!token.empty()) options.special_tokens[name] = token;
+  }
+  return chat_template.render(messages, options);
 }
 
 CheckpointText open_checkpoint_text(const TextRequest& request) {

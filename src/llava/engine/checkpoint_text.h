@@ -5,11 +5,14 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "llava/core/config.h"
 #include "llava/engine/checkpoint_place.h"
 #include "llava/text/chat_template.h"
+#include "llava/text/prompt.h"
 #include "llava/text/tokenizer.h"
 
 namespace llava::engine {
@@ -19,6 +22,8 @@ struct CheckpointText {
   std::optional<text::ChatTemplate> chat_template;
   /// Conversation template in use when none is asked for; empty: the Jinja template.
   std::string conv_mode;
+  /// What stands for a picture in the vocabulary; Hugging Face layout.
+  std::optional<int32_t> image_token_id;
 };
 
 /// Opens the tokenizer of a checkpoint (that of its base for LoRA and projector-only ones) in the
@@ -28,6 +33,21 @@ struct CheckpointText {
 ///
 /// Throws: Error(kNotFound), Error(kBadFormat), Error(kUnsupported) naming the file.
 CheckpointText read_checkpoint_text(const CheckpointPlace& place);
+
+/// Ids of a prompt with text::kImageSentinel for each picture: where the vocabulary has a token for
+/// pictures (`image_token_id`), that token's; else the prompt is cut at each `<image>`.
+///
+/// Throws: Error(kInvalidArgument) when the tokenizer does not keep the picture's token whole.
+std::vector<int32_t> tokenize_prompt(const text::Tokenizer& tokenizer,
+                                     std::optional<int32_t> image_token_id,
+                                     const std::string& prompt, const text::PromptOptions& options);
+
+/// The prompt that a checkpoint's own template makes of messages, with the tokenizer's special
+/// tokens by their names; `begins_answer` opens the reply for the model to complete.
+///
+/// Throws: what text::ChatTemplate::render throws.
+std::string render_chat(const text::Tokenizer& tokenizer, const text::ChatTemplate& chat_template,
+                        std::span<const text::ChatMessage> messages, bool begins_answer);
 
 /// What `llava tokenize` asks for: a checkpoint, or a bare tokenizer file.
 struct TextRequest {

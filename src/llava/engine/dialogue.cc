@@ -2,6 +2,7 @@
 #include "llava/engine/dialogue.h"
 
 #include "llava/core/error.h"
+#include "llava/engine/checkpoint_text.h"
 
 namespace llava::engine {
 namespace {
@@ -51,13 +52,8 @@ std::string render_chat(const Pretrained& pretrained, std::span<const text::Chat
          "--conv-mode",
          pretrained.name);
   }
-  text::ChatTemplateOptions options;
-  options.add_generation_prompt = true;
-  for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
-    const std::string token = pretrained.tokenizer->named_token(name);
-    if (!token.empty()) options.special_tokens[name] = token;
-  }
-  return pretrained.chat_template->render(messages, options);
+  return render_chat(*pretrained.tokenizer, *pretrained.chat_template, messages,
+                     /*begins_answer=*/true);
 }
 
 Dialogue::Dialogue(const Pretrained& pretrained, std::string conv_mode)

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "llava/core/error.h"
+#include "llava/engine/checkpoint_text.h"
 #include "llava/image/preprocess.h"
 #include "llava/text/conversation.h"
 #include "llava/text/prompt.h"
@@ -68,13 +69,9 @@ PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage&
 std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt,
                                      bool has_single_begin) {
   const text::PromptOptions options{.has_single_begin = has_single_begin};
-  const bool has_images = prompt.find(text::kImageToken) != std::string::npos;
-  if (pretrained.is_hugging_face() && has_images) {
-    const std::string image_token =
-        pretrained.tokenizer->token_text(*pretrained.description.image_token_id);
-    return text::tokenize_with_image_token(*pretrained.tokenizer, prompt, image_token, options);
-  }
-  return text::tokenize_with_images(*pretrained.tokenizer, prompt, options);
+  const auto image_token_id =
+      pretrained.is_hugging_face() ? pretrained.description.image_token_id : std::nullopt;
+  return tokenize_prompt(*pretrained.tokenizer, image_token_id, prompt, options);
 }
 
 PreparedPrompt prepare_prompt(const Pretrained& pretrained, std::vector<int32_t> ids,
