@@ -4,74 +4,16 @@
 // through the program.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <thread>
 
+#include "bundled_questions.h"
 #include "llava/llava.h"
 #include "program.h"
 
 namespace llava::testing {
 namespace {
 
-const std::filesystem::path kBundled = LLAVA_SOURCE_DIR "/models/tiny-llava-smollm2";
-
-// The recorded questions with their pictures, of the checkout or beside it.
-std::filesystem::path check_folder() {
-  const std::filesystem::path beside =
-      std::filesystem::path(LLAVA_SOURCE_DIR) / "../shared/models/tiny-llava-smollm2/check";
-  for (const auto& folder : {kBundled / "check", beside}) {
-    if (std::filesystem::exists(folder / "questions.json")) return folder;
-  }
-  return {};
-}
-
-bool has_language_model() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  std::filesystem::path folder;
-  if (cache != nullptr && *cache != '\0') {
-    folder = cache;
-  } else if (home != nullptr) {
-    folder = std::filesystem::path(home) / ".cache";
-  }
-  return std::filesystem::exists(folder / "llava/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-}
-
-class BundledModel : public ::testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = check_folder();
-    if (folder_.empty()) GTEST_SKIP() << "no questions.json of the bundled model";
-    if (!has_language_model()) {
-      GTEST_SKIP() << "the bundled model's language model is not in the cache (scripts/setup)";
-    }
-    questions_ = read_json_file(folder_ / "questions.json").at("questions");
-    ASSERT_EQ(questions_.size(), 50u);
-  }
-
-  std::string picture(const Json& question) const {
-    return (folder_ / question.at("image").get<std::string>()).string();
-  }
-
-  void expect_program_answers() const {
-    // Every question loads the model anew, so this asks a tenth of them.
-    for (std::size_t i = 0; i < questions_.size(); i += 10) {
-      SCOPED_TRACE(i);
-      const Json& question = questions_[i];
-      const Json answer =
-          json_of(run_llava({"run", "--image-file", picture(question), "--query",
-                             question.at("question").get<std::string>(), "--temperature", "0",
-                             "--dtype", "float32", "--max-new-tokens", "32", "--json"}));
-      ASSERT_TRUE(answer.is_object());
-      EXPECT_EQ(answer.at("prompt_ids"), question.at("prompt_ids"));
-      EXPECT_EQ(answer.at("generated_ids"), question.at("generated_ids"));
-      EXPECT_EQ(answer.at("text"), question.at("text"));
-    }
-  }
-
-  std::filesystem::path folder_;
-  Json questions_;
-};
+using BundledModel = BundledQuestions;
 
 TEST_F(BundledModel, LibraryAnswersAsPyTorch) {
   const auto model = load_pretrained_model({.dtype = "float32"});
@@ -92,7 +34,11 @@ TEST_F(BundledModel, LibraryAnswersAsPyTorch) {
   }
 }
 
-TEST_F(BundledModel, ProgramAnswersAsPyTorch) { expect_program_answers(); }
+// Every question loads the model anew, so this asks a tenth of them; every_question_test.cc asks
+// all.
+TEST_F(BundledModel, ProgramAnswersAsPyTorch) {
+  for (std::size_t i = 0; i < questions_.size(); i += 10) expect_program_answers(questions_[i]);
+}
 
 TEST(Library, CancelFromAnotherThreadEndsTheAnswer) {
   const auto model = load_pretrained_model({.model_path = golden_model("llava-v1.5-pad")});
