@@ -13,6 +13,14 @@
 namespace llava {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kHasSanitizer = true;
+#elif defined(__has_feature)
+constexpr bool kHasSanitizer = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool kHasSanitizer = false;
+#endif
+
 template <class Action>
 void expect_error(const Action& action, ErrorCode code) {
   try {
@@ -84,9 +92,7 @@ TEST(TensorTest, ImpossibleShapesAreRefused) {
 }
 
 TEST(TensorTest, NoMemoryIsResourceExhausted) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "the sanitizer ends the program instead";
-#endif
+  if (kHasSanitizer) GTEST_SKIP() << "the sanitizer ends the program instead";
   expect_error([] { Tensor::empty({int64_t{1} << 60}, DType::kUInt8); },
                ErrorCode::kResourceExhausted);
 }
