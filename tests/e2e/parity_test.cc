@@ -26,12 +26,17 @@ class Parity : public TemporaryFolder {
       const auto offset = header.at(tensor).at("data_offsets").at(0).get<std::size_t>();
       return *reinterpret_cast<float*>(data.data() + offset + index * sizeof(float));
     }
+    int64_t& id(const std::string& tensor, std::size_t index) {
+      const auto offset = header.at(tensor).at("data_offsets").at(0).get<std::size_t>();
+      return *reinterpret_cast<int64_t*>(data.data() + offset + index * sizeof(int64_t));
+    }
     Json& metadata() { return header["__metadata__"]; }
   };
 
-  static Bundle read_bundle() {
-    Bundle bundle{SafetensorsParts::of(read_text(golden_bundle("llava-v1.5-pad/landscape")))};
-    bundle.metadata()["images"] = Json::array({golden_image("landscape_96x64.jpg")}).dump();
+  static Bundle read_bundle(const std::string& name = "landscape",
+                            const std::string& image = "landscape_96x64.jpg") {
+    Bundle bundle{SafetensorsParts::of(read_text(golden_bundle("llava-v1.5-pad/" + name)))};
+    bundle.metadata()["images"] = Json::array({golden_image(image)}).dump();
     return bundle;
   }
 
@@ -109,6 +114,36 @@ TEST_F(Parity, IsolateNamesTheWrongStage) {
   EXPECT_THAT(wrong, ::testing::Contains("hidden.2"));
   EXPECT_THAT(wrong, ::testing::Not(::testing::Contains("hidden.1")));
   EXPECT_THAT(wrong, ::testing::Not(::testing::Contains("image_features")));
+}
+
+TEST_F(Parity, IsolateDoesNotComputeWithTensorsOfAnotherShape) {
+  Bundle bundle = read_bundle();
+  Strings turned;
+  for (auto& [name, tensor] : bundle.header.items()) {
+    if (name == "__metadata__" || tensor.at("shape").size() < 2) continue;
+    std::swap(tensor["shape"][0], tensor["shape"][1]);
+    turned.push_back(name);
+  }
+  const ProcessResult result = run_llava(arguments(write_bundle(bundle)) + Strings{"--isolate"});
+  EXPECT_EQ(result.status, 5) << result.err;
+  EXPECT_THAT(differing(parse_json(result.out, "report")),
+              ::testing::UnorderedElementsAreArray(turned));
+}
+
+TEST_F(Parity, IdsBeyondTheVocabularyAreNotComputedWith) {
+  for (const int64_t id : {int64_t{-7}, int64_t{100000}, int64_t{1} << 40}) {
+    Bundle labels = read_bundle("loss", "square_28x28.png");
+    labels.id("labels", 79) = id;
+    Bundle prompt = read_bundle();
+    prompt.id("input_ids", 2) = id;
+    for (const auto& [bundle, name] : {std::pair(labels, "labels"), {prompt, "input_ids"}}) {
+      const ProcessResult result =
+          run_llava(arguments(write_bundle(bundle)) + Strings{"--isolate"});
+      const std::string message = error_of(result, 3, "bad_format");
+      EXPECT_THAT(message, HasSubstr(std::to_string(id)));
+      EXPECT_THAT(message, HasSubstr(name));
+    }
+  }
 }
 
 TEST_F(Parity, StopAtFirstEndsThere) {
