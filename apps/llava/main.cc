@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "command.h"
@@ -101,6 +102,12 @@ int guarded_main(char** argv, int argc) {
     }
   } catch (const Error& error) {
     return report(error, arguments);
+  } catch (const std::filesystem::filesystem_error& error) {
+    // A place that cannot be looked at: a loop of links, a folder without permission.
+    return report(Error(ErrorCode::kNotFound,
+                        fmt::format("cannot use '{}': {}; check the path and its permissions",
+                                    error.path1().string(), error.code().message())),
+                  arguments);
   } catch (const std::bad_alloc&) {
     return report(Error(ErrorCode::kResourceExhausted, "out of memory"), arguments);
   } catch (const std::exception& error) {

@@ -194,6 +194,39 @@ TEST_F(BadCheckpoint, WhatIsNoCheckpointAtAll) {
   }
 }
 
+// What cannot even be looked at is no internal fault.
+TEST_F(BadCheckpoint, LinksThatLeadNowhere) {
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json"}) {
+    SCOPED_TRACE(name);
+    const fs::path model = copy("hf-llava");
+    fs::remove(model / name);
+    fs::create_symlink(model / name, model / name);
+    EXPECT_THAT(refusal(model, "not_found"),
+                AllOf(HasSubstr((model / name).string()), HasSubstr("symbolic links")));
+    fs::remove(model / name);
+    fs::create_symlink(folder_ / "nowhere", model / name);
+    EXPECT_THAT(refusal(model, "not_found"), HasSubstr("hf-llava'"));
+  }
+}
+
+TEST_F(BadCheckpoint, WeightsThatAreNoNumbers) {
+  const fs::path model = copy("hf-llava");
+  edit(model / "model.safetensors", [](const std::string& text) {
+    SafetensorsParts parts = SafetensorsParts::of(text);
+    const Json& offsets = parts.header.at("language_model.lm_head.weight").at("data_offsets");
+    for (auto i = offsets.at(0).get<std::size_t>(); i < offsets.at(1).get<std::size_t>(); i += 2) {
+      parts.data.replace(i, 2, "\xC0\x7F");  // not a number in bfloat16
+    }
+    return parts.file();
+  });
+  for (const char* temperature : {"0", "1"}) {
+    EXPECT_THAT(error_of(run_llava({"run", "--json", "--query", "What?", "--model-path",
+                                    model.string(), "--temperature", temperature}),
+                         3, "bad_format"),
+                AllOf(HasSubstr("not numbers"), HasSubstr("--dtype float32")));
+  }
+}
+
 TEST_F(BadCheckpoint, OtherModelsAreNamedBesideWhatIsSupported) {
   struct Case {
     const char* architecture;

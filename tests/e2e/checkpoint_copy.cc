@@ -37,7 +37,9 @@ fs::path CheckpointCopy::copy(const std::string& model) const {
     const fs::path target = folder_ / name;
     fs::remove_all(target);
     fs::copy(golden_model(name), target, fs::copy_options::recursive);
-    for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
+    fs::permissions(target, fs::perms::owner_write, fs::perm_options::add);
+    if (!fs::is_directory(target)) return target;
+    for (const auto& entry : fs::recursive_directory_iterator(target)) {
       fs::permissions(entry.path(), fs::perms::owner_write, fs::perm_options::add);
     }
     return target;

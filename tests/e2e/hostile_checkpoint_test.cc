@@ -273,6 +273,23 @@ TEST_F(HostileCheckpoint, PicklesThatWouldRunPrograms) {
   }
 }
 
+TEST_F(HostileCheckpoint, APicturesTokenThatDoesNotExist) {
+  const fs::path model = copy("hf-llava");
+  substitute(model / "config.json", "\"image_token_index\": ", "\"image_token_index\": 99");
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'image_token_index' is 99"), HasSubstr("450")));
+}
+
+TEST_F(HostileCheckpoint, AGridOfThousandsOfTiles) {
+  const fs::path model = copy("llava-v1.6-unpad");
+  edit(model / "config.json", [](const std::string& text) {
+    Json config = parse_json(text, "config.json");
+    config["image_grid_pinpoints"] = {{28, 65520}, {28, 28}};
+    return config.dump();
+  });
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr(model.string()), HasSubstr("28x65520"),
+                                    HasSubstr("2340 tiles"), HasSubstr("at most 1024")));
+}
+
 TEST_F(HostileCheckpoint, AProcessorOfAnotherTower) {
   const fs::path model = copy("hf-llava");
   write("hf-llava/preprocessor_config.json", "{}");  // CLIP's defaults, 224 pixels

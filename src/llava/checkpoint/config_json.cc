@@ -120,6 +120,14 @@ void check_geometry(const CheckpointDescription& description) {
            "pixels",
            description.folder.string(), size.width, size.height, geometry.tile_size);
     }
+    const int64_t tiles =
+        int64_t{size.width / geometry.tile_size} * (size.height / geometry.tile_size);
+    if (tiles > image::kMaxTiles) {
+      fail(ErrorCode::kBadFormat,
+           "'{}': image_grid_pinpoints holds {}x{}, {} tiles of {} pixels, expected at most {}",
+           description.folder.string(), size.width, size.height, tiles, geometry.tile_size,
+           image::kMaxTiles);
+    }
   }
 }
 

@@ -44,7 +44,12 @@ void check_size(const image::ImageProcessorConfig& processor, const CheckpointPl
                 const std::filesystem::path& folder) {
   if (!processor.do_resize && !processor.do_center_crop) return;  // the pictures' own size
   const int32_t wanted = place.description.config.vision.image_size;
-  const int32_t made = processor.tile_size();
+  int32_t made = 0;
+  try {
+    made = processor.tile_size();
+  } catch (const Error& error) {
+    fail(error.code(), "'{}': {}", folder.string(), error.what());
+  }
   if (made == wanted) return;
   fail(ErrorCode::kBadFormat,
        "'{}': preprocessor_config.json makes pictures of {}x{} pixels, expected {}x{}, the size of "

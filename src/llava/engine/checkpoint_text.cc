@@ -103,10 +103,19 @@ std::vector<int32_t> tokenize_prompt(const text::Tokenizer& tokenizer,
                                      const std::string& prompt,
                                      const text::PromptOptions& options) {
   if (image_token_id && prompt.find(text::kImageToken) != std::string::npos) {
+    check_image_token(tokenizer, *image_token_id);
     const std::string image_token = tokenizer.token_text(*image_token_id);
     return text::tokenize_with_image_token(tokenizer, prompt, image_token, options);
   }
   return text::tokenize_with_images(tokenizer, prompt, options);
+}
+
+void check_image_token(const text::Tokenizer& tokenizer, int32_t image_token_id) {
+  if (!tokenizer.token_text(image_token_id).empty()) return;
+  fail(ErrorCode::kBadFormat,
+       "config.json: key 'image_token_index' is {}, but the tokenizer has no such token, only {}: "
+       "the files are not of the same checkpoint",
+       image_token_id, tokenizer.size());
 }
 
 std::string render_chat(const text::Tokenizer& tokenizer, const text::ChatTemplate& chat_template,

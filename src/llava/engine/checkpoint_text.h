@@ -37,10 +37,14 @@ CheckpointText read_checkpoint_text(const CheckpointPlace& place);
 /// Ids of a prompt with text::kImageSentinel for each picture: where the vocabulary has a token for
 /// pictures (`image_token_id`), that token's; else the prompt is cut at each `<image>`.
 ///
-/// Throws: Error(kInvalidArgument) when the tokenizer does not keep the picture's token whole.
+/// Throws: Error(kInvalidArgument) when the tokenizer does not keep the picture's token whole; what
+/// check_image_token throws.
 std::vector<int32_t> tokenize_prompt(const text::Tokenizer& tokenizer,
                                      std::optional<int32_t> image_token_id,
                                      const std::string& prompt, const text::PromptOptions& options);
+
+/// Throws: Error(kBadFormat) when the vocabulary has no token of this id.
+void check_image_token(const text::Tokenizer& tokenizer, int32_t image_token_id);
 
 /// The prompt that a checkpoint's own template makes of messages, with the tokenizer's special
 /// tokens by their names; `begins_answer` opens the reply for the model to complete.

@@ -2,6 +2,7 @@
 #include "llava/engine/generation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "llava/core/error.h"
@@ -48,6 +49,12 @@ void validate(const GenerationParams& params) {
 
 void process_logits(std::span<float> logits, const GenerationParams& params,
                     std::span<const int32_t> new_ids) {
+  if (std::any_of(logits.begin(), logits.end(), [](float value) { return std::isnan(value); })) {
+    fail(ErrorCode::kBadFormat,
+         "the model's scores for token {} of the answer are not numbers: its weights are damaged, "
+         "or too large for the compute type; try --dtype float32",
+         new_ids.size() + 1);
+  }
   if (params.num_allowed_ids > 0) {
     for (auto i = static_cast<std::size_t>(params.num_allowed_ids); i < logits.size(); ++i) {
       logits[i] = -std::numeric_limits<float>::infinity();

@@ -61,7 +61,8 @@ using LogitsCallback = std::function<void(std::span<const float> logits)>;
 /// Greedy decoding or sampling of one sequence whose prompt is already in the model.
 ///
 /// `first_logits` follow the prompt. Checks `stop` before every step.
-/// Throws: Error(kInvalidArgument) for settings out of range.   Threads: those of `model`.
+/// Throws: Error(kInvalidArgument) for settings out of range, Error(kBadFormat) for logits that are
+/// not numbers.   Threads: those of `model`.
 Generated generate(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
                    const GenerationParams& params, const TokenCallback& on_token,
                    const LogitsCallback& on_logits, std::stop_token stop);

@@ -161,6 +161,9 @@ class Inspection {
     num_tokens_ = text.tokenizer->size();
     json_["conv_mode"] = text.conv_mode.empty() ? "chat_template" : text.conv_mode;
     json_["tokenizer"] = {{"size", num_tokens_}};
+    if (text.image_token_id && place_.description.config.has_vision) {
+      attempt([&] { check_image_token(*text.tokenizer, *text.image_token_id); });
+    }
     const int32_t vocab_size = place_.description.config.decoder.vocab_size;
     if (num_tokens_ > vocab_size) {
       problems_.push_back(fmt::format(
@@ -230,6 +233,7 @@ class Inspection {
   model::LlavaConfig known_config() const {
     model::LlavaConfig config = place_.description.config;
     config.has_vision = has_vision() && place_.description.is_vision_known;
+    config.has_image_newline = config.has_image_newline && config.has_vision;
     return config;
   }
 

@@ -13,8 +13,6 @@
 namespace llava::image {
 namespace {
 
-/// More tiles than any published grid (36) by far; bounds what a hostile config can ask for.
-constexpr int64_t kMaxTiles = 1024;
 constexpr int32_t kMaxPatchesPerSide = 1024;
 constexpr int64_t kMaxTokens = 1 << 22;
 

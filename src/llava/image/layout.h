@@ -13,6 +13,9 @@
 
 namespace llava::image {
 
+/// More tiles than any published grid (36) by far; bounds what a hostile config can ask for.
+inline constexpr int64_t kMaxTiles = 1024;
+
 /// How a picture becomes views.
 enum class AspectMode : uint8_t {
   kSquare,  ///< resize the shortest edge, centre crop (CLIP), or resize to the exact size (SigLIP)

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "llava/core/error.h"
 #include "table_model.h"
 
@@ -59,6 +61,25 @@ TEST(Generate, IsCancelledBetweenTokens) {
       {}, source.get_token());
   EXPECT_EQ(result.ids, (std::vector<int32_t>{0, 1, 2}));
   EXPECT_EQ(result.finish_reason, FinishReason::kCancelled);
+}
+
+// Any choice would be arbitrary, greedy or drawn.
+TEST(Generate, ScoresThatAreNoNumbersAreAnError) {
+  TableModel model([](const std::vector<int32_t>& ids) {
+    const float value = ids.size() < 2 ? 1.0f : std::numeric_limits<float>::quiet_NaN();
+    return std::vector<float>{0.0f, value, -1.0f};
+  });
+  for (const float temperature : {0.0f, 1.0f}) {
+    GenerationParams params = greedy(8);
+    params.sampling.temperature = temperature;
+    try {
+      generate(model, model.fork(0), model.first_logits(), params, {}, {}, {});
+      ADD_FAILURE() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kBadFormat);
+      EXPECT_NE(std::string(error.what()).find("token 3"), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST(Generate, NeverChoosesAnIdThatIsNotAllowed) {
