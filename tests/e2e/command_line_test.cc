@@ -180,8 +180,9 @@ TEST(CommandLine, TheProgramItselfStartsWithoutLibTorch) {
 TEST(CommandLine, TheProgramWithLibTorchTakesOver) {
   const Json info = json_of(run_llava({"info", "--json"}));
   if (info["libtorch"].is_null()) GTEST_SKIP() << "this build has no LibTorch";
-  const Json answer = json_of(run_llava(ask_golden("hf-llava", "square_28x28.png", "What is it?") +
-                                        std::vector<std::string>{"--backend", "torch"}));
+  const Json answer =
+      json_of(run_llava(ask_golden("hf-llava", golden_image("square_28x28.png"), "What is it?") +
+                        std::vector<std::string>{"--backend", "torch"}));
   EXPECT_EQ(answer["backend"], "torch");
 
   // A program whose companion is not there says so.
