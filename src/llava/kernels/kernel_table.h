@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "llava/kernels/packed.h"
+
 namespace llava::kernels {
 
 /// Element formats, in the order of the tables' arrays.
@@ -113,7 +115,7 @@ using LayerNormFn = void (*)(const void* x, const void* weight, const void* bias
 using RopeFn = void (*)(const void* x, const void* cos, const void* sin, void* out,
                         int64_t num_heads, int64_t head_width) noexcept;
 
-/// One implementation of every kernel. Arrays are indexed by Format.
+/// One implementation of every kernel. Arrays are indexed by Format, `packed` by Packed.
 struct KernelTable {
   const char* name;
   ToFloatFn to_float[kNumFormats];
@@ -126,6 +128,7 @@ struct KernelTable {
   RmsNormFn rms_norm[kNumFormats];
   LayerNormFn layer_norm[kNumFormats];
   RopeFn rope[kNumFormats];
+  const PackedKernels* packed;
 };
 
 }  // namespace llava::kernels

@@ -10,7 +10,8 @@ namespace llava::kernels {
 
 namespace scalar {
 const KernelTable& table() noexcept;
-}
+extern const PackedKernels kPackedKernels[kNumPacked];
+}  // namespace scalar
 namespace avx2 {
 const KernelTable& table() noexcept;
 }

@@ -33,6 +33,11 @@ TEST(DispatchTest, EveryTableIsComplete) {
       EXPECT_NE(table->layer_norm[format], nullptr);
       EXPECT_NE(table->rope[format], nullptr);
     }
+    for (int form = 0; form < kNumPacked; ++form) {
+      EXPECT_NE(table->packed[form].quantize, nullptr);
+      EXPECT_NE(table->packed[form].linear, nullptr);
+      EXPECT_NE(table->packed[form].dequantize, nullptr);
+    }
   }
 }
 

@@ -131,7 +131,7 @@ struct Neon {
 namespace neon {
 
 const KernelTable& table() noexcept {
-  static constexpr KernelTable kTable = make_table<Neon>("neon");
+  static constexpr KernelTable kTable = make_table<Neon>("neon", scalar::kPackedKernels);
   return kTable;
 }
 

@@ -198,7 +198,8 @@ const KernelTable& table() noexcept {
       {silu_mul<float>, silu_mul<Float16>, silu_mul<BFloat16>},
       {rms_norm<float>, rms_norm<Float16>, rms_norm<BFloat16>},
       {layer_norm<float>, layer_norm<Float16>, layer_norm<BFloat16>},
-      {rope<float>, rope<Float16>, rope<BFloat16>}};
+      {rope<float>, rope<Float16>, rope<BFloat16>},
+      kPackedKernels};
   return kTable;
 }
 

@@ -12,7 +12,7 @@ namespace llava::kernels {
 namespace {
 
 template <class I>
-constexpr KernelTable make_table(const char* name) {
+constexpr KernelTable make_table(const char* name, const PackedKernels* packed) {
   return {name,
           {to_float<I, float>, to_float<I, Float16>, to_float<I, BFloat16>},
           {from_float<I, float>, from_float<I, Float16>, from_float<I, BFloat16>},
@@ -23,7 +23,8 @@ constexpr KernelTable make_table(const char* name) {
           {silu_mul<I, float>, silu_mul<I, Float16>, silu_mul<I, BFloat16>},
           {rms_norm<I, float>, rms_norm<I, Float16>, rms_norm<I, BFloat16>},
           {layer_norm<I, float>, layer_norm<I, Float16>, layer_norm<I, BFloat16>},
-          {rope<I, float>, rope<I, Float16>, rope<I, BFloat16>}};
+          {rope<I, float>, rope<I, Float16>, rope<I, BFloat16>},
+          packed};
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct PairDot {
 
 const KernelTable& table() noexcept {
   static constexpr KernelTable kTable = [] {
-    KernelTable table = make_table<Avx512>("avx512bf16");
+    KernelTable table = make_table<Avx512>("avx512bf16", scalar::kPackedKernels);
     table.linear[kFormatBF16] = linear<PairDot, PairDot, BFloat16>;
     return table;
   }();
