@@ -35,8 +35,9 @@ std::string_view stored_name(DType dtype) {
       return "U8";
     case DType::kBool:
       return "BOOL";
+    default:
+      fail(ErrorCode::kInternal, "{} tensors have no safetensors type", dtype_name(dtype));
   }
-  fail(ErrorCode::kInternal, "dtype without a safetensors name");
 }
 
 // A file that disappears again unless it is finished.

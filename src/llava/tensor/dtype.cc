@@ -13,7 +13,7 @@ struct Row {
   std::array<std::string_view, 4> aliases;
 };
 
-constexpr std::array<Row, 10> kRows{{
+constexpr std::array<Row, 15> kRows{{
     {DType::kFloat32, 4, "float32", {"f32", "fp32", "float", "F32"}},
     {DType::kFloat16, 2, "float16", {"f16", "fp16", "half", "F16"}},
     {DType::kBFloat16, 2, "bfloat16", {"bf16", "BF16", "", ""}},
@@ -24,6 +24,11 @@ constexpr std::array<Row, 10> kRows{{
     {DType::kInt8, 1, "int8", {"i8", "I8", "", ""}},
     {DType::kUInt8, 1, "uint8", {"u8", "byte", "U8", ""}},
     {DType::kBool, 1, "bool", {"BOOL", "", "", ""}},
+    {DType::kPackedQ4, 0, "q4", {}},
+    {DType::kPackedQ4Min, 0, "q4_min", {}},
+    {DType::kPackedQ8, 0, "q8", {}},
+    {DType::kPackedQ8Min, 0, "q8_min", {}},
+    {DType::kPackedQ8Half, 0, "q8_half", {}},
 }};
 
 }  // namespace
@@ -49,5 +54,7 @@ std::optional<DType> dtype_from_name(std::string_view name) noexcept {
 bool is_compute_dtype(DType dtype) noexcept {
   return dtype == DType::kFloat32 || dtype == DType::kFloat16 || dtype == DType::kBFloat16;
 }
+
+bool is_packed(DType dtype) noexcept { return dtype >= DType::kPackedQ4; }
 
 }  // namespace llava

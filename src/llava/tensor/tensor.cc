@@ -11,6 +11,7 @@
 #include "llava/core/check.h"
 #include "llava/core/checked_math.h"
 #include "llava/core/float_formats.h"
+#include "llava/tensor/packed.h"
 
 namespace llava {
 namespace {
@@ -64,6 +65,13 @@ int64_t checked_numel(const Shape& shape) {
   return *numel;
 }
 
+int64_t checked_bytes(DType dtype, const Shape& shape, int64_t numel) {
+  const auto bytes =
+      is_packed(dtype) ? packed_bytes(dtype, shape) : checked_mul(numel, item_size(dtype));
+  LLAVA_CHECK(bytes.has_value(), "{} of shape {}", dtype_name(dtype), to_text(shape));
+  return *bytes;
+}
+
 }  // namespace
 
 std::string to_text(const Shape& shape) {
@@ -79,20 +87,21 @@ Tensor::Tensor(std::shared_ptr<Storage> storage, DType dtype, Shape shape, int64
     : storage_(std::move(storage)),
       shape_(std::move(shape)),
       numel_(checked_numel(shape_)),
+      num_bytes_(checked_bytes(dtype, shape_, numel_)),
       offset_(offset),
       dtype_(dtype) {
-  LLAVA_CHECK(storage_ != nullptr && offset >= 0, "offset {}", offset);
-  const auto end = checked_add(offset, numel_);
-  const auto end_bytes = end ? checked_mul(*end, item_size(dtype)) : std::nullopt;
+  LLAVA_CHECK(storage_ != nullptr && offset >= 0 && (offset == 0 || !is_packed(dtype)), "offset {}",
+              offset);
+  const auto begin_bytes = checked_mul(offset, item_size(dtype));
+  const auto end_bytes = begin_bytes ? checked_add(*begin_bytes, num_bytes_) : std::nullopt;
   LLAVA_CHECK(end_bytes.has_value() && *end_bytes <= storage_->num_bytes(),
               "storage of {} bytes, shape {}, offset {}", storage_->num_bytes(), to_text(shape_),
               offset);
 }
 
 Tensor Tensor::empty(Shape shape, DType dtype) {
-  const auto bytes = checked_mul(checked_numel(shape), item_size(dtype));
-  LLAVA_CHECK(bytes.has_value(), "shape {}", to_text(shape));
-  return Tensor(std::make_shared<OwnedStorage>(*bytes), dtype, std::move(shape));
+  const int64_t bytes = checked_bytes(dtype, shape, checked_numel(shape));
+  return Tensor(std::make_shared<OwnedStorage>(bytes), dtype, std::move(shape));
 }
 
 Tensor Tensor::zeros(Shape shape, DType dtype) {
@@ -133,13 +142,14 @@ Tensor Tensor::reshape(Shape shape) const {
     }
   }
   if (unknown != nullptr) *unknown = known == 0 ? 0 : numel_ / known;
-  LLAVA_CHECK(checked_numel(shape) == numel_, "{} to {}", to_text(shape_), to_text(shape));
+  LLAVA_CHECK(checked_numel(shape) == numel_ && !is_packed(dtype_), "{} {} to {}",
+              dtype_name(dtype_), to_text(shape_), to_text(shape));
   return Tensor(storage_, dtype_, std::move(shape), offset_);
 }
 
 Tensor Tensor::rows(int64_t begin, int64_t end) const {
-  LLAVA_CHECK(rank() >= 1 && begin >= 0 && begin <= end && end <= shape_[0], "rows [{}, {}) of {}",
-              begin, end, to_text(shape_));
+  LLAVA_CHECK(rank() >= 1 && begin >= 0 && begin <= end && end <= shape_[0] && !is_packed(dtype_),
+              "rows [{}, {}) of {} {}", begin, end, dtype_name(dtype_), to_text(shape_));
   Shape shape = shape_;
   shape[0] = end - begin;
   const int64_t row = shape_[0] == 0 ? 0 : numel_ / shape_[0];

@@ -32,6 +32,9 @@ class Storage {
   virtual int64_t num_bytes() const noexcept = 0;
 };
 
+/// A packed matrix (tensor/packed.h) has its logical shape [outputs, inputs]; it is taken whole:
+/// bytes() is its layout, and it has no rows, other shapes or elements to hand out.
+///
 /// Threads: a value; sharing one storage between threads is safe as long as nobody writes.
 class Tensor {
  public:
@@ -61,7 +64,7 @@ class Tensor {
   int64_t dim(int index) const;
   int rank() const noexcept { return static_cast<int>(shape_.size()); }
   int64_t numel() const noexcept { return numel_; }
-  int64_t num_bytes() const noexcept { return numel_ * item_size(dtype_); }
+  int64_t num_bytes() const noexcept { return num_bytes_; }
   DType dtype() const noexcept { return dtype_; }
   Device device() const noexcept;
   const std::shared_ptr<Storage>& storage() const noexcept { return storage_; }
@@ -89,6 +92,7 @@ class Tensor {
   std::shared_ptr<Storage> storage_;
   Shape shape_;
   int64_t numel_ = 0;
+  int64_t num_bytes_ = 0;
   int64_t offset_ = 0;
   DType dtype_ = DType::kFloat32;
 };

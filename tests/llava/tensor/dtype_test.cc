@@ -9,6 +9,8 @@ namespace {
 constexpr DType kAll[] = {DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kFloat64,
                           DType::kInt64,   DType::kInt32,   DType::kInt16,    DType::kInt8,
                           DType::kUInt8,   DType::kBool};
+constexpr DType kPacked[] = {DType::kPackedQ4, DType::kPackedQ4Min, DType::kPackedQ8,
+                             DType::kPackedQ8Min, DType::kPackedQ8Half};
 
 TEST(DTypeTest, NamesLeadBack) {
   for (const DType dtype : kAll) {
@@ -44,6 +46,17 @@ TEST(DTypeTest, ModelsComputeInThreeTypes) {
   EXPECT_EQ(count, 3);
   EXPECT_TRUE(is_compute_dtype(DType::kBFloat16));
   EXPECT_FALSE(is_compute_dtype(DType::kFloat64));
+}
+
+TEST(DTypeTest, PackedFormsHaveNamesButNoItems) {
+  for (const DType dtype : kAll) EXPECT_FALSE(is_packed(dtype));
+  for (const DType dtype : kPacked) {
+    EXPECT_TRUE(is_packed(dtype));
+    EXPECT_FALSE(is_compute_dtype(dtype));
+    EXPECT_EQ(item_size(dtype), 0);
+    EXPECT_EQ(dtype_from_name(dtype_name(dtype)), dtype);
+  }
+  EXPECT_EQ(dtype_from_name("q4_min"), DType::kPackedQ4Min);
 }
 
 }  // namespace
