@@ -35,7 +35,7 @@ struct Linear {
     if (has_bias) v("bias", bias);
   }
 
-  /// Shapes: x [..., I] -> [..., O].   Dtype: that of the weight, which x must have.
+  /// Shapes: x [..., I] -> [..., O].   Dtype: that of x, which a weight that is not packed has too.
   /// Threads: const, safe to share.
   Tensor forward(Context& ctx, const Tensor& x) const;
 };

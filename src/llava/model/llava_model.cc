@@ -65,7 +65,7 @@ Tensor LlavaModel::merge_tiles(Context& ctx, const Tensor& features_IRD,
 
 Tensor LlavaModel::embed(Context& ctx, std::span<const int32_t> ids, const Tensor& image_rows,
                          std::span<const FeatureRun> runs) const {
-  Tensor x_TD = ops::embedding(ctx, decoder.embed_tokens.value, ids);
+  Tensor x_TD = ops::embedding(ctx, decoder.embed_tokens.value, ids, dtype());
   if (runs.empty()) return x_TD;
   std::vector<int32_t> destination;
   for (const FeatureRun& run : runs) {

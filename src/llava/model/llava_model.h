@@ -42,8 +42,9 @@ struct LlavaModel {
     if (vision_tower) v("model.vision_tower.vision_tower.vision_model", *vision_tower);
   }
 
-  /// The dtype the decoder and projector compute in.
-  DType dtype() const { return decoder.embed_tokens.value.dtype(); }
+  /// The dtype the decoder and projector compute in: that of the norms, which are never stored in
+  /// another, while matrices may be packed.
+  DType dtype() const { return decoder.norm.weight.value.dtype(); }
   /// The dtype the vision tower computes in.
   DType vision_dtype() const { return vision_tower->patch_embedding.value.dtype(); }
 

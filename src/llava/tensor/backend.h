@@ -29,7 +29,7 @@ class Backend {
   virtual Tensor empty(const Shape& shape, DType dtype) = 0;
   virtual Tensor cast(const Tensor& x, DType dtype) = 0;
 
-  virtual Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids) = 0;
+  virtual Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) = 0;
   virtual Tensor linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) = 0;
   virtual Tensor patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,
                              const Tensor& bias_D) = 0;

@@ -12,6 +12,11 @@ void check_float(const Tensor& x) {
   LLAVA_CHECK(x.is_defined() && is_compute_dtype(x.dtype()), "dtype {}", dtype_name(x.dtype()));
 }
 
+void check_weight(const Tensor& x) {
+  LLAVA_CHECK(x.is_defined() && (is_compute_dtype(x.dtype()) || is_packed(x.dtype())), "dtype {}",
+              dtype_name(x.dtype()));
+}
+
 void check_same_dtype(const Tensor& x, const Tensor& y) {
   LLAVA_CHECK(x.dtype() == y.dtype(), "{} and {}", dtype_name(x.dtype()), dtype_name(y.dtype()));
 }
@@ -67,16 +72,17 @@ Tensor cast(Context& ctx, const Tensor& x, DType dtype) {
   return x.dtype() == dtype ? x : ctx.backend.cast(x, dtype);
 }
 
-Tensor embedding(Context& ctx, const Tensor& table_VD, std::span<const int32_t> ids) {
-  check_float(table_VD);
-  LLAVA_CHECK(table_VD.rank() == 2);
+Tensor embedding(Context& ctx, const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) {
+  check_weight(table_VD);
+  LLAVA_CHECK(table_VD.rank() == 2 && is_compute_dtype(dtype));
   check_rows(ids, table_VD.dim(0));
-  return ctx.backend.embedding(table_VD, ids);
+  return ctx.backend.embedding(table_VD, ids, dtype);
 }
 
 Tensor linear(Context& ctx, const Tensor& x, const Tensor& weight_OI, const Tensor& bias_O) {
   check_float(x);
-  check_same_dtype(x, weight_OI);
+  check_weight(weight_OI);
+  if (!is_packed(weight_OI.dtype())) check_same_dtype(x, weight_OI);
   LLAVA_CHECK(x.rank() >= 1 && weight_OI.rank() == 2 && x.dim(-1) == weight_OI.dim(1),
               "{} times {}", to_text(x.shape()), to_text(weight_OI.shape()));
   if (bias_O.is_defined()) check_vector(bias_O, weight_OI.dim(0), x);

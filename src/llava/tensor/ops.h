@@ -33,11 +33,16 @@ Tensor empty(Context& ctx, const Shape& shape, DType dtype);
 /// Converts between float dtypes, round to nearest even; the tensor itself if nothing changes.
 Tensor cast(Context& ctx, const Tensor& x, DType dtype);
 
-/// Rows of a table: table_VD, ids [T] in [0, V) -> [T, D].
-Tensor embedding(Context& ctx, const Tensor& table_VD, std::span<const int32_t> ids);
+/// Rows of a table: table_VD, ids [T] in [0, V) -> [T, D] in `dtype`. The table is of any float
+/// dtype or packed form; a row of another dtype is rounded to nearest even.
+Tensor embedding(Context& ctx, const Tensor& table_VD, std::span<const int32_t> ids, DType dtype);
 
 /// x W^T + b: x [..., I], weight [O, I], bias [O] or undefined -> [..., O]. The bias is added in
 /// float32 before the one rounding.
+///
+/// The weight may be packed (tensor/packed.h) whatever the dtype of x and bias: each row of x is
+/// then taken as 8-bit codes with one float32 scale for every 32 inputs (8-bit forms) or 128 (4-bit
+/// forms), as docs/kernels.md defines; that rounding is part of the operation on every backend.
 Tensor linear(Context& ctx, const Tensor& x, const Tensor& weight_OI, const Tensor& bias_O);
 
 /// Cuts square patches and projects them: pixels [I, C, S, S], weight [D, C, p, p], bias [D] or

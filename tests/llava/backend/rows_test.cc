@@ -60,8 +60,16 @@ TEST_P(RowsTest, CastRoundsToNearestEven) {
 TEST_P(RowsTest, EmbeddingCopiesRows) {
   const Tensor table = arguments.tensor({11, 24}, dtype());
   const std::array<int32_t, 6> ids{10, 0, 3, 3, 7, 10};
-  expect_same(ops::embedding(ctx(), table, ids), picked(table, ids));
-  EXPECT_EQ(ops::embedding(ctx(), table, {}).shape(), (Shape{0, 24}));
+  expect_same(ops::embedding(ctx(), table, ids, dtype()), picked(table, ids));
+  EXPECT_EQ(ops::embedding(ctx(), table, {}, dtype()).shape(), (Shape{0, 24}));
+}
+
+TEST_P(RowsTest, EmbeddingRoundsRowsOfAnotherType) {
+  const std::array<int32_t, 4> ids{10, 0, 3, 3};
+  for (const DType stored : {DType::kFloat32, DType::kFloat16, DType::kBFloat16}) {
+    const Tensor table = arguments.tensor({11, 24}, stored);
+    expect_same(ops::embedding(ctx(), table, ids, dtype()), host_cast(picked(table, ids), dtype()));
+  }
 }
 
 TEST_P(RowsTest, GatherCopiesRowsOfAnyRank) {

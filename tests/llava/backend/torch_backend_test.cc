@@ -122,8 +122,9 @@ TEST_F(TorchGradientTest, RopeAndAttention) {
 
 TEST_F(TorchGradientTest, RowsAndViews) {
   const std::array<int32_t, 4> ids{2, 0, 2, 1};
-  check_gradient({leaf({3, 4})},
-                 [&](Context& ctx, const auto& x) { return ops::embedding(ctx, x[0], ids); });
+  check_gradient({leaf({3, 4})}, [&](Context& ctx, const auto& x) {
+    return ops::embedding(ctx, x[0], ids, x[0].dtype());
+  });
   check_gradient({leaf({3, 4})},
                  [&](Context& ctx, const auto& x) { return ops::gather_rows(ctx, x[0], ids); });
   const std::array<int32_t, 2> rows{2, 0};

@@ -23,8 +23,8 @@ class CountingBackend final : public Backend {
   Tensor to_host(const Tensor& x) override { return count(x.shape(), x.dtype()); }
   Tensor empty(const Shape& shape, DType dtype) override { return count(shape, dtype); }
   Tensor cast(const Tensor& x, DType dtype) override { return count(x.shape(), dtype); }
-  Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids) override {
-    return count({static_cast<int64_t>(ids.size()), table_VD.dim(1)}, table_VD.dtype());
+  Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) override {
+    return count({static_cast<int64_t>(ids.size()), table_VD.dim(1)}, dtype);
   }
   Tensor linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor&) override {
     EXPECT_EQ(x_TI.rank(), 2);
@@ -221,16 +221,32 @@ TEST_F(OpsTest, RowsStayInside) {
   const std::array<int32_t, 2> beyond{0, 4};
   const std::array<int32_t, 2> negative{-1, 0};
   expect_accepted([&] { ops::gather_rows(ctx_, x, good); });
-  expect_accepted([&] { ops::embedding(ctx_, x, good); });
+  expect_accepted([&] { ops::embedding(ctx_, x, good, DType::kFloat32); });
   expect_accepted([&] { ops::scatter_rows(ctx_, x, floats({2, 3}), good); });
   for (const auto& rows : {beyond, negative}) {
     expect_refused([&] { ops::gather_rows(ctx_, x, rows); });
-    expect_refused([&] { ops::embedding(ctx_, x, rows); });
+    expect_refused([&] { ops::embedding(ctx_, x, rows, DType::kFloat32); });
     expect_refused([&] { ops::scatter_rows(ctx_, x, floats({2, 3}), rows); });
   }
   expect_refused([&] { ops::scatter_rows(ctx_, x, floats({1, 3}), good); });
   expect_refused([&] { ops::scatter_rows(ctx_, x, floats({2, 4}), good); });
-  expect_refused([&] { ops::embedding(ctx_, floats({4}), good); });
+  expect_refused([&] { ops::embedding(ctx_, floats({4}), good, DType::kFloat32); });
+}
+
+TEST_F(OpsTest, WeightsAndTablesMayBePacked) {
+  const Tensor packed = Tensor::zeros({4, 3}, DType::kPackedQ4);
+  const Tensor half = Tensor::zeros({2, 3}, DType::kFloat16);
+  const std::array<int32_t, 2> ids{3, 0};
+  expect_accepted([&] { ops::linear(ctx_, floats({2, 3}), packed, floats({4})); });
+  expect_accepted([&] { ops::linear(ctx_, half, packed, {}); });
+  EXPECT_EQ(ops::linear(ctx_, half, packed, {}).dtype(), DType::kFloat16);
+  expect_refused([&] { ops::linear(ctx_, half, packed, floats({4})); });
+  expect_refused([&] { ops::linear(ctx_, floats({2, 4}), packed, {}); });
+  expect_refused([&] { ops::linear(ctx_, packed, floats({4, 3}), {}); });
+  expect_accepted([&] { ops::embedding(ctx_, packed, ids, DType::kFloat16); });
+  EXPECT_EQ(ops::embedding(ctx_, half, {}, DType::kFloat32).dtype(), DType::kFloat32);
+  expect_refused([&] { ops::embedding(ctx_, packed, ids, DType::kPackedQ4); });
+  expect_refused([&] { ops::rms_norm(ctx_, floats({2, 3}), packed, 1e-5f); });
 }
 
 TEST_F(OpsTest, ConcatenatedPartsAgree) {

@@ -55,6 +55,7 @@ void NativeBackend::run_linear(const kernels::LinearArgs& args, int64_t num_outp
 }
 
 Tensor NativeBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) {
+  if (is_packed(weight_OI.dtype())) return packed_linear(x_TI, weight_OI, bias_O);
   const int64_t num_outputs = weight_OI.dim(0);
   Tensor out_TO = Tensor::empty({x_TI.dim(0), num_outputs}, x_TI.dtype());
   run_linear({.x = x_TI.bytes().data(),

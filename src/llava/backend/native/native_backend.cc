@@ -17,6 +17,23 @@ kernels::Format format_of(DType dtype) {
   }
 }
 
+kernels::Packed packed_form_of(DType dtype) {
+  switch (dtype) {
+    case DType::kPackedQ4:
+      return kernels::kPackedQ4;
+    case DType::kPackedQ4Min:
+      return kernels::kPackedQ4Min;
+    case DType::kPackedQ8:
+      return kernels::kPackedQ8;
+    case DType::kPackedQ8Min:
+      return kernels::kPackedQ8Min;
+    case DType::kPackedQ8Half:
+      return kernels::kPackedQ8Half;
+    default:
+      fail(ErrorCode::kInternal, "{} is no packed form", dtype_name(dtype));
+  }
+}
+
 std::unique_ptr<Backend> make_native_backend(ThreadPool& pool) {
   return std::make_unique<NativeBackend>(pool);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The CPU backend: the operations of tensor/ops.h on our kernels. Weights are used as they lie in
-// the mapped file, row-major and unpacked; nothing is copied or converted ahead of time.
+// the mapped file, row-major or packed; nothing is copied or converted ahead of time.
 //
 // Memory beyond the results: for each thread one buffer of 576 KB (linear) or 1.3 KB per element of
-// head width (attention), whichever is more, kept between calls; and the patches of one image
-// during patch_embed.
+// head width (attention), whichever is more, kept between calls; 1.5 bytes per activation of the
+// largest packed linear so far, kept as well; and the patches of one image during patch_embed.
 #pragma once
 
 #include <memory>
@@ -31,7 +31,7 @@ class NativeBackend final : public Backend {
   Tensor empty(const Shape& shape, DType dtype) override { return Tensor::empty(shape, dtype); }
   Tensor cast(const Tensor& x, DType dtype) override;
 
-  Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids) override;
+  Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) override;
   Tensor linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) override;
   Tensor patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,
                      const Tensor& bias_D) override;
@@ -61,6 +61,10 @@ class NativeBackend final : public Backend {
  private:
   /// Runs `args` over all outputs, split into panels for the pool.
   void run_linear(const kernels::LinearArgs& args, int64_t num_outputs, DType dtype);
+  /// linear() with a packed weight.
+  Tensor packed_linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O);
+  /// embedding() from a packed table.
+  Tensor packed_rows(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype);
   /// Runs one call per key head, run of query rows and sequence.
   void run_attention(const Tensor& q_THE, int64_t num_key_heads, const Tensor& keys,
                      const Tensor& values, int64_t page_size,
@@ -69,12 +73,17 @@ class NativeBackend final : public Backend {
 
   ThreadPool& pool_;
   ScratchPool scratch_;
+  ScratchPool activations_;
 };
 
 /// The kernels' number for a compute dtype.
 ///
 /// Throws: Error(kInternal) for another dtype.
 kernels::Format format_of(DType dtype);
+/// The kernels' number for a packed form.
+///
+/// Throws: Error(kInternal) for another dtype.
+kernels::Packed packed_form_of(DType dtype);
 
 std::unique_ptr<Backend> make_native_backend(ThreadPool& pool);
 

@@ -37,8 +37,10 @@ Tensor copy_rows(ThreadPool& pool, const Tensor& x, std::span<const int32_t> row
 
 }  // namespace
 
-Tensor NativeBackend::embedding(const Tensor& table_VD, std::span<const int32_t> ids) {
-  return copy_rows(pool_, table_VD, ids);
+Tensor NativeBackend::embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) {
+  if (is_packed(table_VD.dtype())) return packed_rows(table_VD, ids, dtype);
+  const Tensor rows = copy_rows(pool_, table_VD, ids);
+  return rows.dtype() == dtype ? rows : cast(rows, dtype);
 }
 
 Tensor NativeBackend::gather_rows(const Tensor& x, std::span<const int32_t> rows) {

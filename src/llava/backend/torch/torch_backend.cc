@@ -9,6 +9,7 @@
 
 #include "llava/backend/torch/torch_device.h"
 #include "llava/backend/torch/torch_operations.h"
+#include "llava/backend/torch/torch_packed.h"
 #include "llava/core/check.h"
 
 namespace llava {
@@ -42,6 +43,11 @@ at::Tensor TorchBackend::use(const Tensor& x) const {
   return to_at(x);
 }
 
+const Tensor& TorchBackend::use_packed(const Tensor& x) const {
+  LLAVA_CHECK(x.device() == device_, "argument is on another device; move it with from_host");
+  return x;
+}
+
 at::Tensor TorchBackend::index_tensor(std::span<const int32_t> indices) const {
   // The conversion to int64 copies, so the caller's memory is free when this returns.
   return at::from_blob(const_cast<int32_t*>(indices.data()), {static_cast<int64_t>(indices.size())},
@@ -54,6 +60,7 @@ at::Tensor TorchBackend::index_tensor(std::span<const int32_t> indices) const {
 Tensor TorchBackend::from_host(const Tensor& x) {
   if (x.device() == device_) return x;
   try {
+    if (is_packed(x.dtype())) return packed_to_device(x, torch_device(device_));
     return from_at(to_at(x).to(torch_device(device_)));
   } catch (...) {
     rethrow_as_error();
@@ -63,6 +70,7 @@ Tensor TorchBackend::from_host(const Tensor& x) {
 Tensor TorchBackend::to_host(const Tensor& x) {
   if (x.device() == Device{}) return x;
   try {
+    if (is_packed(x.dtype())) return packed_to_device(x, at::kCPU);
     return from_at(to_at(x).to(at::kCPU));
   } catch (...) {
     rethrow_as_error();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The LibTorch backend: the operations of tensor/ops.h with autograd, on the processor, CUDA and
-// MPS. This header needs no LibTorch; torch_tensor.h has the conversions for code that does.
+// MPS. A packed weight stays packed; linear widens it to float32 for the call, which takes four
+// bytes per weight of that one matrix. This header needs no LibTorch; torch_tensor.h has the
+// conversions for code that does.
 #pragma once
 
 #include <memory>

@@ -11,6 +11,7 @@
 
 #include <optional>
 
+#include "llava/backend/torch/torch_packed.h"
 #include "llava/core/check.h"
 
 namespace llava {
@@ -50,14 +51,27 @@ at::Tensor activate(const at::Tensor& x, Activation kind) {
 
 }  // namespace
 
-Tensor TorchBackend::embedding(const Tensor& table_VD, std::span<const int32_t> ids) {
-  return run([&] { return from_at(at::embedding(use(table_VD), index_tensor(ids))); });
+Tensor TorchBackend::embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) {
+  return run([&] {
+    const at::Tensor rows = index_tensor(ids);
+    const at::Tensor values = is_packed(table_VD.dtype())
+                                  ? dequantize_rows_at(use_packed(table_VD), rows)
+                                  : at::embedding(use(table_VD), rows);
+    return from_at(values.to(scalar_type(dtype)));
+  });
 }
 
 Tensor TorchBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) {
   return run([&] {
     std::optional<at::Tensor> bias;
     if (bias_O.is_defined()) bias = use(bias_O);
+    if (is_packed(weight_OI.dtype())) {
+      const at::Tensor x = use(x_TI);
+      if (bias) bias = bias->to(at::kFloat);
+      const at::Tensor codes = quantized_activations(x.to(at::kFloat), weight_OI.dtype());
+      return from_at(
+          at::linear(codes, dequantize_at(use_packed(weight_OI)), bias).to(x.scalar_type()));
+    }
     return from_at(linear_rows(use(x_TI), use(weight_OI), bias));
   });
 }

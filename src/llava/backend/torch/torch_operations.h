@@ -28,7 +28,7 @@ class TorchBackend final : public Backend {
   Tensor empty(const Shape& shape, DType dtype) override;
   Tensor cast(const Tensor& x, DType dtype) override;
 
-  Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids) override;
+  Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) override;
   Tensor linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) override;
   Tensor patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,
                      const Tensor& bias_D) override;
@@ -69,6 +69,8 @@ class TorchBackend final : public Backend {
   }
   /// An argument as at::Tensor. Throws: Error(kInternal) when it is on another device.
   at::Tensor use(const Tensor& x) const;
+  /// A packed argument. Throws: Error(kInternal) when it is on another device.
+  const Tensor& use_packed(const Tensor& x) const;
   /// Indices on the device, int64.
   at::Tensor index_tensor(std::span<const int32_t> indices) const;
   Tensor concat(std::span<const Tensor> parts, int64_t dim) const;
