@@ -5,7 +5,17 @@
 
 namespace llava::engine {
 
-KvBlocks::KvBlocks(int32_t num_pages) : references_(static_cast<std::size_t>(num_pages), 0) {
+bool is_page_size(int32_t num_tokens) noexcept {
+  return num_tokens == 1 || num_tokens == 8 || num_tokens == 16 || num_tokens == 64;
+}
+
+KvBlocks::KvBlocks(int32_t num_pages, int32_t page_size) : page_size_(page_size) {
+  if (!is_page_size(page_size)) {
+    fail(ErrorCode::kInvalidArgument, "pages of {} tokens, expected 1, 8, 16 or 64", page_size);
+  }
+  LLAVA_CHECK(num_pages >= 0, "{} pages", num_pages);
+  references_.resize(static_cast<std::size_t>(num_pages), 0);
+  free_.reserve(static_cast<std::size_t>(num_pages));
   // Taken from the back, so that pages are handed out in rising order.
   for (int32_t page = num_pages - 1; page >= 0; --page) free_.push_back(page);
 }

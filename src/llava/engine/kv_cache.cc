@@ -8,7 +8,7 @@
 namespace llava::engine {
 
 KvCache::KvCache(Context& ctx, const model::DecoderConfig& config, DType dtype, int32_t num_pages)
-    : blocks_(num_pages) {
+    : blocks_(num_pages, kKvPageSize) {
   const Shape shape{num_pages, kKvPageSize, config.num_key_value_heads, config.head_dim};
   for (int32_t i = 0; i < config.num_hidden_layers; ++i) {
     layers_.push_back({ops::empty(ctx, shape, dtype), ops::empty(ctx, shape, dtype)});

@@ -23,5 +23,17 @@ TEST(HashTest, PublishedExamples) {
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST(HashTest, PartsMakeTheSameDigestAsTheWhole) {
+  const std::string text(1000, 'x');
+  const auto bytes = std::as_bytes(std::span(text));
+  Sha256Stream stream;
+  for (const std::size_t cut : {0u, 1u, 63u, 64u, 65u, 1000u}) {
+    stream.update(bytes.first(cut));
+    stream.update(bytes.subspan(cut));
+    EXPECT_EQ(stream.finish(), sha256(bytes)) << "cut at " << cut;
+  }
+  EXPECT_EQ(stream.finish(), sha256({}));
+}
+
 }  // namespace
 }  // namespace llava

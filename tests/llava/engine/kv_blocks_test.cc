@@ -12,7 +12,7 @@ namespace llava::engine {
 namespace {
 
 TEST(KvBlocks, HandsOutEveryPageOnceAndThenRefuses) {
-  KvBlocks blocks(3);
+  KvBlocks blocks(3, 16);
   std::set<int32_t> pages{blocks.allocate(), blocks.allocate(), blocks.allocate()};
   EXPECT_EQ(pages, (std::set<int32_t>{0, 1, 2}));
   try {
@@ -24,7 +24,7 @@ TEST(KvBlocks, HandsOutEveryPageOnceAndThenRefuses) {
 }
 
 TEST(KvBlocks, FreesAPageWithItsLastReference) {
-  KvBlocks blocks(1);
+  KvBlocks blocks(1, 16);
   const int32_t page = blocks.allocate();
   blocks.retain(page);
   blocks.release(page);
@@ -35,12 +35,28 @@ TEST(KvBlocks, FreesAPageWithItsLastReference) {
   EXPECT_THROW(blocks.retain(page), Error);
 }
 
+TEST(KvBlocks, KnowsItsPageSizesAndCounts) {
+  for (const int32_t size : {1, 8, 16, 64}) {
+    KvBlocks blocks(5, size);
+    EXPECT_EQ(blocks.page_size(), size);
+    EXPECT_EQ(blocks.pages_for(0), 0);
+    EXPECT_EQ(blocks.pages_for(size), 1);
+    EXPECT_EQ(blocks.pages_for(size + 1), 2);
+    const int32_t page = blocks.allocate();
+    blocks.retain(page);
+    EXPECT_EQ(blocks.references(page), 2);
+    EXPECT_EQ(blocks.num_used(), 1);
+    EXPECT_EQ(blocks.num_free(), 4);
+  }
+  for (const int32_t size : {0, -1, 2, 32, 128}) EXPECT_THROW(KvBlocks(5, size), Error) << size;
+}
+
 TEST(KvBlocks, NeverLeaksOrSharesUnderRandomUse) {
   constexpr uint64_t kSeed = 5;
   SCOPED_TRACE(kSeed);
   Generator generator(kSeed);
   constexpr int32_t kPages = 16;
-  KvBlocks blocks(kPages);
+  KvBlocks blocks(kPages, 16);
   std::multiset<int32_t> references;
   for (int i = 0; i < 20000; ++i) {
     const uint64_t choice = generator.below(3);
