@@ -118,25 +118,13 @@ void expand_q8_0(const uint8_t* block, float* out) {
   }
 }
 
-// Eight 6-bit scales and eight 6-bit minima in twelve bytes.
-struct ScaleAndMin {
-  int scale;
-  int min;
-};
-
-ScaleAndMin packed_scale(const uint8_t* packed, int64_t i) {
-  if (i < 4) return {packed[i] & 0x3F, packed[i + 4] & 0x3F};
-  const int low = packed[i + 4];
-  return {(low & 0x0F) | ((packed[i - 4] >> 2) & 0x30), (low >> 4) | ((packed[i] >> 2) & 0x30)};
-}
-
 // Q4_K and Q5_K: eight groups of 32; groups 2g and 2g+1 are the low and high nibbles of 32 bytes,
 // and bit i of `high` (Q5_K) is the fifth bit of group i.
 void expand_k(const uint8_t* block, const uint8_t* high, const uint8_t* nibbles, float* out) {
   const float d = half_at(block);
   const float dmin = half_at(block + 2);
   for (int64_t group = 0; group < 8; ++group) {
-    const auto [scale, min] = packed_scale(block + 4, group);
+    const auto [scale, min] = gguf_scale_and_minimum(block + 4, group);
     const float group_d = d * static_cast<float>(scale);
     const float group_min = dmin * static_cast<float>(min);
     const uint8_t* qs = nibbles + group / 2 * 32;
@@ -203,6 +191,13 @@ Expand expander(GgufType type) {
 }
 
 }  // namespace
+
+GgufScaleAndMinimum gguf_scale_and_minimum(const uint8_t* packed, int64_t group) noexcept {
+  if (group < 4) return {packed[group] & 0x3F, packed[group + 4] & 0x3F};
+  const int low = packed[group + 4];
+  return {(low & 0x0F) | ((packed[group - 4] >> 2) & 0x30),
+          (low >> 4) | ((packed[group] >> 2) & 0x30)};
+}
 
 const GgufTypeInfo* find_gguf_type(uint32_t type) noexcept {
   for (const TypeRow& row : kTypes) {

@@ -39,6 +39,13 @@ struct GgufTypeInfo {
   bool is_quantized = false;
 };
 
+/// One of the eight 6-bit scales and minima in the twelve bytes of Q4_K and Q5_K.
+struct GgufScaleAndMinimum {
+  int scale = 0;
+  int minimum = 0;
+};
+GgufScaleAndMinimum gguf_scale_and_minimum(const uint8_t* packed, int64_t group) noexcept;
+
 /// Storage of a type by its number; null for one that is not read here.
 const GgufTypeInfo* find_gguf_type(uint32_t type) noexcept;
 
