@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The generator against its published definition; tests/data/core/make_xoshiro.py prints the
-// values.
+// The generators against their published definitions; tests/data/core/make_xoshiro.py prints the
+// values of the first.
 #include "llava/core/random.h"
 
 #include <gtest/gtest.h>
@@ -59,6 +59,43 @@ TEST(RandomTest, BelowIsInRangeAndEven) {
     EXPECT_LT(generator.below(UINT64_MAX), UINT64_MAX);
   }
   EXPECT_THROW(generator.below(0), Error);
+}
+
+// The known answers that the authors publish with their library (Random123, kat_vectors).
+TEST(PhiloxTest, GivesTheKnownAnswers) {
+  using Words = std::array<uint32_t, 4>;
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
+            (Words{0x6627E8D5u, 0xE169C58Du, 0xBC57AC4Cu, 0x9B00DBD8u}));
+  EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+            (Words{0x408F276Du, 0x41C83B0Eu, 0xA20BC7C6u, 0x6D5451FDu}));
+  EXPECT_EQ(
+      philox4x32({0x243F6A88u, 0x85A308D3u, 0x13198A2Eu, 0x03707344u}, {0xA4093822u, 0x299F31D0u}),
+      (Words{0xD16CFE09u, 0x94FDCCEBu, 0x5001E420u, 0x24126EA1u}));
+}
+
+TEST(PhiloxTest, UniformUsesEveryPartOfItsArguments) {
+  // Bits of the first known answer.
+  EXPECT_EQ(uniform_at(0, 0, 0), static_cast<double>(0xE169C58D6627E8D5u >> 11) * 0x1.0p-53);
+  const double base = uniform_at(1, 2, 3);
+  EXPECT_EQ(uniform_at(1, 2, 3), base);
+  constexpr uint64_t kHigh = uint64_t{1} << 40;
+  for (const double other :
+       {uniform_at(2, 2, 3), uniform_at(1, 3, 3), uniform_at(1, 2, 4), uniform_at(1 + kHigh, 2, 3),
+        uniform_at(1, 2 + kHigh, 3), uniform_at(1, 2, 3 + kHigh)}) {
+    EXPECT_NE(other, base);
+  }
+}
+
+TEST(PhiloxTest, NeighboursAreEvenAndIndependent) {
+  constexpr int kDraws = 40000;
+  std::vector<int> pairs(16);
+  for (uint64_t i = 0; i < kDraws; ++i) {
+    const auto here = static_cast<std::size_t>(4 * uniform_at(5, 0, i));
+    const auto next = static_cast<std::size_t>(4 * uniform_at(5, 1, i));
+    ++pairs[4 * here + next];
+  }
+  // Standard deviation of a count is 48.
+  for (const int count : pairs) EXPECT_NEAR(count, kDraws / 16, 240);
 }
 
 }  // namespace
