@@ -6,20 +6,29 @@
 
 namespace llava::engine {
 
-StopChecker::StopChecker(std::vector<std::string> stop_strings)
-    : stop_strings_(std::move(stop_strings)) {
+StopChecker::StopChecker(std::vector<std::string> stop_strings, bool keeps_stop)
+    : stop_strings_(std::move(stop_strings)), keeps_stop_(keeps_stop) {
   std::erase_if(stop_strings_, [](const std::string& stop) { return stop.empty(); });
 }
 
 std::string StopChecker::push(std::string_view text) {
-  if (is_stopped_) return {};
+  if (is_stopped()) return {};
   held_ += text;
-  std::size_t end = std::string::npos;
-  for (const std::string& stop : stop_strings_) end = std::min(end, held_.find(stop));
-  if (end != std::string::npos) {
-    is_stopped_ = true;
-    std::string shown = held_.substr(0, end);
-    held_.clear();
+  const std::string* first = nullptr;
+  std::size_t first_end = 0;
+  for (const std::string& stop : stop_strings_) {
+    const std::size_t begin = held_.find(stop);
+    if (begin == std::string::npos) continue;
+    const std::size_t end = begin + stop.size();
+    if (first == nullptr || end < first_end || (end == first_end && stop.size() > first->size())) {
+      first = &stop;
+      first_end = end;
+    }
+  }
+  if (first != nullptr) {
+    matched_ = *first;
+    std::string shown = std::exchange(held_, {});
+    shown.resize(keeps_stop_ ? first_end : first_end - first->size());
     return shown;
   }
   std::size_t keep = 0;
