@@ -78,10 +78,10 @@ GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOption
     params.penalty_ids = {*bos};
   }
   if (options.seed) {
-    params.seed = *options.seed;
+    params.sampling.seed = *options.seed;
   } else if (!params.sampling.is_greedy()) {
-    params.seed = std::random_device{}();
-    log_info("sampling", {{"seed", params.seed}});
+    params.sampling.seed = std::random_device{}();
+    log_info("sampling", {{"seed", params.sampling.seed}});
   }
   return params;
 }

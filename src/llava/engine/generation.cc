@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "llava/core/error.h"
+#include "llava/engine/token_chooser.h"
 
 namespace llava::engine {
 namespace {
@@ -31,46 +31,43 @@ std::string_view finish_reason_name(FinishReason reason) noexcept {
 }
 
 void validate(const GenerationParams& params) {
-  const auto require = [](bool holds, std::string_view what, double found,
+  const auto require = [](bool holds, std::string_view what, auto found,
                           std::string_view expected) {
     if (!holds) fail(ErrorCode::kInvalidArgument, "{} is {}, expected {}", what, found, expected);
   };
-  require(params.sampling.temperature >= 0.0f, "temperature",
-          static_cast<double>(params.sampling.temperature), "at least 0");
-  require(params.sampling.top_k >= 0, "top-k", params.sampling.top_k, "at least 0");
-  require(params.sampling.top_p > 0.0f && params.sampling.top_p <= 1.0f, "top-p",
-          static_cast<double>(params.sampling.top_p), "above 0 and at most 1");
-  require(params.sampling.repetition_penalty > 0.0f, "repetition penalty",
-          static_cast<double>(params.sampling.repetition_penalty), "above 0");
+  const SamplingParams& sampling = params.sampling;
+  require(sampling.temperature >= 0.0f && std::isfinite(sampling.temperature), "temperature",
+          sampling.temperature, "a number of at least 0");
+  require(sampling.top_k >= 0, "top-k", sampling.top_k, "at least 0");
+  require(sampling.top_p > 0.0f && sampling.top_p <= 1.0f, "top-p", sampling.top_p,
+          "above 0 and at most 1");
+  require(sampling.min_p >= 0.0f && sampling.min_p <= 1.0f, "min-p", sampling.min_p, "from 0 to 1");
+  require(sampling.repetition_penalty > 0.0f && std::isfinite(sampling.repetition_penalty),
+          "repetition penalty", sampling.repetition_penalty, "a number above 0");
+  require(std::abs(sampling.presence_penalty) <= 2.0f, "presence penalty",
+          sampling.presence_penalty, "from -2 to 2");
+  require(std::abs(sampling.frequency_penalty) <= 2.0f, "frequency penalty",
+          sampling.frequency_penalty, "from -2 to 2");
+  require(sampling.min_tokens >= 0, "min-tokens", sampling.min_tokens, "at least 0");
+  for (const TokenBias& entry : sampling.logit_bias) {
+    require(entry.id >= 0, "a token id of the logit bias", entry.id, "at least 0");
+    require(params.num_allowed_ids <= 0 || entry.id < params.num_allowed_ids,
+            "a token id of the logit bias", entry.id, "an id of the vocabulary");
+    require(std::abs(entry.bias) <= 100.0f, "a logit bias", entry.bias, "from -100 to 100");
+  }
   require(params.max_new_tokens >= 1, "max-new-tokens", params.max_new_tokens, "at least 1");
   require(params.num_beams >= 1 && params.num_beams <= 256, "num-beams", params.num_beams,
           "from 1 to 256");
-}
-
-void process_logits(std::span<float> logits, const GenerationParams& params,
-                    std::span<const int32_t> new_ids) {
-  if (std::any_of(logits.begin(), logits.end(), [](float value) { return std::isnan(value); })) {
-    fail(ErrorCode::kBadFormat,
-         "the model's scores for token {} of the answer are not numbers: its weights are damaged, "
-         "or too large for the compute type; try --dtype float32",
-         new_ids.size() + 1);
-  }
-  if (params.num_allowed_ids > 0) {
-    for (auto i = static_cast<std::size_t>(params.num_allowed_ids); i < logits.size(); ++i) {
-      logits[i] = -std::numeric_limits<float>::infinity();
-    }
-  }
-  if (params.sampling.repetition_penalty == 1.0f) return;
-  std::vector<int32_t> seen = params.penalty_ids;
-  seen.insert(seen.end(), new_ids.begin(), new_ids.end());
-  apply_repetition_penalty(logits, seen, params.sampling.repetition_penalty);
 }
 
 Generated generate(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
                    const GenerationParams& params, const TokenCallback& on_token,
                    const LogitsCallback& on_logits, std::stop_token stop) {
   validate(params);
-  Generator generator(params.seed);
+  TokenChooser chooser(params.sampling, {.end_ids = params.end_ids,
+                                         .penalty_ids = params.penalty_ids,
+                                         .num_ids = params.num_allowed_ids});
+  ChooserScratch scratch;
   Generated result;
   std::vector<float> logits = std::move(first_logits);
   for (;;) {
@@ -79,14 +76,8 @@ Generated generate(TokenModel& model, int32_t sequence, std::vector<float> first
       return result;
     }
     if (on_logits) on_logits(logits);
-    process_logits(logits, params, result.ids);
-    int32_t id = 0;
-    if (params.sampling.is_greedy()) {
-      id = argmax(logits);
-    } else {
-      filter_logits(logits, params.sampling);
-      id = draw(logits, generator);
-    }
+    const int32_t id = chooser.choose(logits, scratch).id;
+    chooser.accept(id);
     result.ids.push_back(id);
     const bool goes_on = !on_token || on_token(id);
     if (contains(params.end_ids, id)) {

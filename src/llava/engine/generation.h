@@ -33,7 +33,6 @@ struct GenerationParams {
   int32_t num_beams = 1;
   float length_penalty = 1.0f;
   EarlyStopping early_stopping = EarlyStopping::kFalse;
-  uint64_t seed = 0;
   /// Ids that end the answer; the end token is part of the ids returned.
   std::vector<int32_t> end_ids;
   /// Ids that the repetition penalty counts besides the new ones.
@@ -67,15 +66,11 @@ Generated generate(TokenModel& model, int32_t sequence, std::vector<float> first
                    const GenerationParams& params, const TokenCallback& on_token,
                    const LogitsCallback& on_logits, std::stop_token stop);
 
-/// Beam search, with or without sampling; transformers' algorithm.
+/// Beam search over a model whose sequences it may fork; see beam_search.h.
 Generated beam_search(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
                       const GenerationParams& params, std::stop_token stop);
 
 /// Names the first setting that cannot be. Throws: Error(kInvalidArgument).
 void validate(const GenerationParams& params);
-
-/// What both loops do to raw logits first: forbidden ids, then the repetition penalty.
-void process_logits(std::span<float> logits, const GenerationParams& params,
-                    std::span<const int32_t> new_ids);
 
 }  // namespace llava::engine

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "llava/core/check.h"
+#include "llava/engine/logprobs.h"
 
 namespace llava::engine {
 namespace {
@@ -72,10 +73,7 @@ int32_t argmax(std::span<const float> logits) {
 }
 
 std::vector<float> log_softmax(std::span<const float> logits) {
-  const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
-  double total = 0;
-  for (const float value : logits) total += std::exp(static_cast<double>(value) - largest);
-  const double log_total = std::log(total) + largest;
+  const double log_total = log_sum_exp(logits);
   std::vector<float> result(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
     result[i] = static_cast<float>(static_cast<double>(logits[i]) - log_total);

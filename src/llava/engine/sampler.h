@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From logits to the next token: repetition penalty, temperature, top-k, top-p and the draw, in the
-// published order. All on float32 host values.
+// Sampling settings, and the published library's steps from logits to tokens, which beam search
+// takes. What chooses the tokens of a single sequence is TokenChooser. All on float32 host values.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,29 @@
 
 namespace llava::engine {
 
+/// What is added to the logit of one token.
+struct TokenBias {
+  int32_t id = 0;
+  float bias = 0;
+
+  friend bool operator==(const TokenBias&, const TokenBias&) = default;
+};
+
 /// How the next token is chosen. temperature 0 means greedy: the most likely token, the lowest id
 /// on a tie.
 struct SamplingParams {
   float temperature = 0.0f;
   int32_t top_k = 50;  ///< 0: all
   float top_p = 1.0f;
+  float min_p = 0.0f;  ///< least probability, as a share of the most likely token's
   float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;   ///< taken once from tokens that occur in the answer
+  float frequency_penalty = 0.0f;  ///< taken for every time they occur
+  std::vector<TokenBias> logit_bias;
+  int32_t min_tokens = 0;  ///< no end token before this many others
+  uint64_t seed = 0;
+  /// Most likely tokens to report beside the chosen one's log-probability; -1: report nothing.
+  int32_t num_logprobs = -1;
 
   bool is_greedy() const { return temperature <= 0.0f; }
 };

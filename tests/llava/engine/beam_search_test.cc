@@ -4,8 +4,9 @@
 #include <cmath>
 #include <map>
 
+#include "llava/core/error.h"
 #include "llava/core/random.h"
-#include "llava/engine/generation.h"
+#include "llava/engine/beam_search.h"
 #include "table_model.h"
 
 namespace llava::engine {
@@ -82,6 +83,30 @@ TEST(BeamSearch, KeepsAtMostTwiceItsWidthAlive) {
     beam_search(model, 0, model.first_logits(), params_of(4, 12), {});
     EXPECT_LE(model.num_alive(), 8u);
   }
+}
+
+// Driven by hand, every list keeps to its parents: the ids of the answer are a path through them.
+TEST(BeamSearch, StepsNameParentsOfTheLastList) {
+  const TableModel::Rule rule = hashed(5);
+  BeamSearch search(params_of(3, 8));
+  std::vector<std::vector<int32_t>> live{{}};
+  while (!search.is_over()) {
+    ASSERT_EQ(search.num_live(), live.size());
+    std::vector<std::vector<float>> logits;
+    for (const auto& ids : live) logits.push_back(rule(ids));
+    const std::vector<std::span<const float>> rows(logits.begin(), logits.end());
+    std::vector<std::vector<int32_t>> extended;
+    for (const BeamToken& beam : search.step(rows)) {
+      ASSERT_LT(beam.parent, live.size());
+      extended.push_back(live[beam.parent]);
+      extended.back().push_back(beam.id);
+    }
+    live = std::move(extended);
+  }
+  TableModel model(rule);
+  EXPECT_EQ(search.result().ids,
+            beam_search(model, 0, model.first_logits(), params_of(3, 8), {}).ids);
+  EXPECT_THROW(search.step({}), Error);
 }
 
 TEST(BeamSearch, IsCancelled) {

@@ -95,11 +95,11 @@ TEST(Generate, RepeatsItselfUnderOneSeed) {
   GenerationParams params = greedy(20);
   params.sampling.temperature = 1.0f;
   params.sampling.top_k = 0;
-  params.seed = 42;
+  params.sampling.seed = 42;
   TableModel first(flat), second(flat), third(flat);
   const Generated a = generate(first, 0, first.first_logits(), params, {}, {}, {});
   const Generated b = generate(second, 0, second.first_logits(), params, {}, {}, {});
-  params.seed = 43;
+  params.sampling.seed = 43;
   const Generated c = generate(third, 0, third.first_logits(), params, {}, {}, {});
   EXPECT_EQ(a.ids, b.ids);
   EXPECT_NE(a.ids, c.ids);
