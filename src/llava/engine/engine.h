@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine: many requests at once on one model. Callers submit from any thread and read their
+// streams; one thread of the engine's own schedules, runs the model and chooses tokens.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "llava/core/config.h"
+#include "llava/engine/answer_stream.h"
+#include "llava/engine/generation_request.h"
+#include "llava/engine/image_registry.h"
+#include "llava/engine/scheduler.h"
+#include "llava/text/tokenizer.h"
+
+namespace llava::engine {
+
+/// How the engine works.
+struct EngineConfig {
+  SchedulerConfig scheduler;
+  int32_t max_queued_requests = 256;
+  int32_t max_draft_tokens = 0;
+  int32_t max_unread_kb = 1024;
+  int32_t max_unread_ms = 30000;
+
+  template <class V>
+  void describe(V& v) {
+    scheduler.describe(v);
+    v.field("max-queued-requests", max_queued_requests, "requests that may wait; more are refused",
+            in_range(1, 1 << 20));
+    v.field("max-draft-tokens", max_draft_tokens,
+            "tokens guessed ahead from the prompt (speculative decoding, same answers); 0: none",
+            in_range(0, 16));
+  }
+};
+
+/// What the engine's caches may hold.
+struct EngineMemory {
+  int32_t num_pages = 0;
+  int64_t encoder_cache_bytes = 0;
+  int64_t encoder_bytes_per_token = 0;
+};
+
+/// Numbers of the engine at a moment.
+struct EngineStats {
+  SchedulerStats scheduler;
+  int32_t num_running = 0;
+  int32_t num_waiting = 0;
+  int32_t pages_used = 0;    ///< by running sequences
+  int32_t pages_cached = 0;  ///< by the prefix cache alone
+  int32_t pages_total = 0;
+  int64_t received = 0;
+  int64_t finished = 0;
+  int64_t aborted = 0;
+  int64_t rejected = 0;
+  int64_t failed = 0;
+  int64_t generated_tokens = 0;
+  int64_t draft_tokens = 0;
+  int64_t accepted_tokens = 0;
+};
+
+/// Threads: safe. Streams may outlive the engine; they end with an error then.
+class Engine {
+ public:
+  /// The tokenizer must outlive the engine. `num_vocab` is the width of the model's logits.
+  Engine(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
+         const text::Tokenizer& tokenizer, int32_t num_vocab);
+  /// Ends what runs with kUnavailable.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Queues a request.
+  ///
+  /// Throws: Error(kInvalidArgument) for settings out of range, ids outside the vocabulary or a
+  /// prompt that the KV cache cannot hold; Error(kUnavailable) when the queue is full.
+  std::shared_ptr<AnswerStream> submit(GenerationRequest request);
+
+  EngineStats stats() const;
+  /// Waits until nothing runs or waits.
+  void wait_until_idle();
+  /// Most tokens that one sequence can have.
+  int32_t capacity_tokens() const;
+
+ private:
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace llava::engine

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is asked of the engine: a prompt with its pictures, and how to answer it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "llava/engine/generation.h"
+#include "llava/engine/image_key.h"
+#include "llava/engine/runner.h"
+#include "llava/text/multimodal_sequence.h"
+
+namespace llava::engine {
+
+/// A picture of a request, preprocessed.
+struct RequestImage {
+  ImageKey key;
+  ImageTiles tiles;
+};
+
+/// Everything a request needs; checked by Engine::submit.
+struct GenerationRequest {
+  /// For the log.
+  std::string id;
+  /// Whose turn it takes: clients are served fairly.
+  std::string client;
+  int32_t priority = 0;
+  /// Requests share cached prefixes only with the same salt.
+  std::string cache_salt;
+  /// Ids with placeholders, and where the pictures are in them.
+  text::MultimodalSequence prompt;
+  std::vector<RequestImage> images;
+  GenerationParams params;
+  /// Answers drawn from the same prompt; choice 0 is what a single answer would be.
+  int32_t num_choices = 1;
+  std::vector<std::string> stop;
+  bool includes_stop_string = false;
+  bool skips_special_tokens = true;
+  /// When not empty, nothing is generated: these answers are scored, one choice each, token by
+  /// token.
+  std::vector<std::vector<int32_t>> scored_answers;
+};
+
+}  // namespace llava::engine

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the engine needs of a model: pictures encoded and steps carried out. The real one is
+// ModelRunner; tests use one that computes logits from the symbols alone.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "llava/engine/step_plan.h"
+#include "llava/image/layout.h"
+#include "llava/tensor/tensor.h"
+
+namespace llava::engine {
+
+/// A picture as the vision tower takes it.
+struct ImageTiles {
+  image::ImageLayout layout;
+  Tensor pixels_ICHW;  ///< host float32 tiles
+};
+
+/// Float32 logits of one step, a row for every wanted position in the plan's order.
+struct StepLogits {
+  int32_t vocab_size = 0;
+  std::vector<float> values;
+
+  std::span<float> row(int64_t index) {
+    return std::span(values).subspan(
+        static_cast<std::size_t>(index) * static_cast<std::size_t>(vocab_size),
+        static_cast<std::size_t>(vocab_size));
+  }
+};
+
+/// Threads: the engine's thread alone.
+class Runner {
+ public:
+  virtual ~Runner() = default;
+
+  /// Computes a picture's features and keeps them under its number until it is dropped.
+  ///
+  /// Throws: Error(kResourceExhausted) when the memory is not to be had; nothing is kept then.
+  virtual void encode(uint64_t image, const ImageTiles& tiles) = 0;
+  /// Forgets a picture's features; unknown numbers are ignored.
+  virtual void drop(uint64_t image) = 0;
+  /// Forgets all pictures' features.
+  virtual void drop_all() noexcept = 0;
+
+  /// Copies pages, then runs all items of the plan as one batch and writes their keys and values.
+  ///
+  /// Throws: Error(kResourceExhausted), std::bad_alloc. The pages' contents from num_past on are
+  /// then unspecified and what was below is untouched, so the step can be tried again.
+  virtual void run(const StepPlan& plan, StepLogits& logits) = 0;
+};
+
+}  // namespace llava::engine

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine with the fake runner: whatever is batched, cut, cached, preempted or cancelled, every
+// request gets the answer it would get alone.
+#include "llava/engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "fake_engine.h"
+
+namespace llava::engine {
+namespace {
+
+constexpr int32_t kPictureTokens = 16;
+
+// Fake pictures get their numbers in the order of first use; the definition's hash must see the
+// same ones, so both sides intern every key in one order first.
+class EngineTest : public ::testing::Test {
+ protected:
+  static constexpr int32_t kNumPictures = 6;
+
+  // A request that shows every picture once, so that the engine numbers them 1, 2, ...
+  static GenerationRequest all_pictures() {
+    std::vector<int32_t> ids(1 + kNumPictures * kPictureTokens, 5);
+    std::vector<std::pair<int32_t, int32_t>> pictures;
+    for (int32_t i = 0; i < kNumPictures; ++i) pictures.emplace_back(i, 1 + i * kPictureTokens);
+    return fake_request(ids, pictures, kPictureTokens, 1);
+  }
+
+  static void number_pictures(Engine& engine) { read_all(*engine.submit(all_pictures())); }
+
+  EngineTest() {
+    for (int32_t i = 0; i < kNumPictures; ++i) registry_.intern(fake_key(i));
+  }
+
+  std::vector<GenerationRequest> random_requests(uint64_t seed, int count,
+                                                 int32_t max_prompt = 200) {
+    Generator random(seed);
+    std::vector<GenerationRequest> requests;
+    for (int i = 0; i < count; ++i) {
+      requests.push_back(random_request(random, kPictureTokens, kNumPictures, max_prompt));
+    }
+    return requests;
+  }
+
+  void expect_answer(const FakeAnswer& answer, const GenerationRequest& request,
+                     int32_t choice = 0) {
+    const FakeAnswer expected = answer_alone(request, registry_, choice);
+    EXPECT_EQ(answer.ids, expected.ids);
+    EXPECT_EQ(answer.logprobs, expected.logprobs);
+    EXPECT_EQ(answer.finish_reason, expected.finish_reason);
+  }
+
+  // Submits all from several threads and compares every answer.
+  void expect_all(Engine& engine, const std::vector<GenerationRequest>& requests) {
+    std::vector<std::vector<FakeAnswer>> answers(requests.size());
+    std::vector<std::jthread> threads;
+    constexpr std::size_t kThreads = 4;
+    for (std::size_t t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        std::vector<std::pair<std::size_t, std::shared_ptr<AnswerStream>>> streams;
+        for (std::size_t i = t; i < requests.size(); i += kThreads) {
+          streams.emplace_back(i, engine.submit(requests[i]));
+          if (i % 3 == 0) std::this_thread::yield();
+        }
+        for (auto& [i, stream] : streams) answers[i] = read_all(*stream);
+      });
+    }
+    threads.clear();
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE("request " + std::to_string(i));
+      expect_answer(answers[i].front(), requests[i]);
+    }
+  }
+
+  ImageRegistry registry_;
+};
+
+// E1
+TEST_F(EngineTest, BatchesGiveWhatEachRequestGetsAlone) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    FakeEngine fake(65536);
+    fake.start();
+    number_pictures(*fake.engine);
+    expect_all(*fake.engine, random_requests(seed, 64));
+  }
+}
+
+// E3: S is the number of positions of one picture.
+TEST_F(EngineTest, ChunkSizeChangesNothing) {
+  for (const int32_t chunk : {1, 7, 16, kPictureTokens - 1, kPictureTokens + 1, 1 << 20}) {
+    SCOPED_TRACE("chunk " + std::to_string(chunk));
+    FakeEngine fake(65536);
+    fake.config.scheduler.chunked_prefill_size = chunk;
+    fake.config.scheduler.max_batched_tokens = std::max(chunk, 64);
+    fake.start();
+    number_pictures(*fake.engine);
+    expect_all(*fake.engine, random_requests(77, 24));
+  }
+}
+
+// E4
+TEST_F(EngineTest, CacheAndPageSizeChangeNothing) {
+  for (const bool has_cache : {true, false}) {
+    for (const int32_t page_size : {1, 8, 16, 64}) {
+      SCOPED_TRACE("page size " + std::to_string(page_size));
+      FakeEngine fake(65536, page_size);
+      fake.config.scheduler.prefix_cache = has_cache;
+      fake.start();
+      number_pictures(*fake.engine);
+      expect_all(*fake.engine, random_requests(78, 24));
+    }
+  }
+}
+
+// E5
+TEST_F(EngineTest, CachedTokensAreTheFullPagesOfTheCommonPrefix) {
+  for (const int32_t page_size : {1, 8, 16, 64}) {
+    FakeEngine fake(65536, page_size);
+    fake.start();
+    std::vector<int32_t> ids(150);
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i + 1);
+    const auto cached = [&](const std::vector<int32_t>& prompt) {
+      return read_all(*fake.engine->submit(fake_request(prompt, {}, 0, 1)))
+          .front()
+          .usage.cached_tokens;
+    };
+    EXPECT_EQ(cached(ids), 0);
+    EXPECT_EQ(cached(ids), 149 / page_size * page_size);
+    std::vector<int32_t> other = ids;
+    other[100] = 400;
+    EXPECT_EQ(cached(other), 100 / page_size * page_size);
+    std::vector<int32_t> longer = ids;
+    longer.push_back(3);
+    longer.push_back(4);
+    EXPECT_EQ(cached(longer), 150 / page_size * page_size);
+    fake.engine->wait_until_idle();
+    EXPECT_EQ(
+        fake.engine->stats().scheduler.cached_tokens,
+        149 / page_size * page_size + 100 / page_size * page_size + 150 / page_size * page_size);
+  }
+}
+
+TEST_F(EngineTest, SaltsDoNotShareCaches) {
+  FakeEngine fake(4096);
+  fake.start();
+  GenerationRequest request = fake_request(std::vector<int32_t>(64, 3), {}, 0, 1);
+  read_all(*fake.engine->submit(request));
+  request.cache_salt = "other";
+  EXPECT_EQ(read_all(*fake.engine->submit(request)).front().usage.cached_tokens, 0);
+}
+
+TEST_F(EngineTest, EncodesAPictureOnce) {
+  FakeEngine fake(4096);
+  fake.start();
+  for (int32_t question = 1; question < 5; ++question) {
+    std::vector<int32_t> ids(40, question);
+    read_all(*fake.engine->submit(fake_request(ids, {{1, 4}}, kPictureTokens, 2)));
+  }
+  fake.engine->wait_until_idle();
+  EXPECT_EQ(fake.runner->num_encoded, 1);
+}
+
+// E8: room for two and a half requests.
+TEST_F(EngineTest, PreemptionChangesNothing) {
+  int64_t num_preemptions = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    FakeEngine fake(400, 8);
+    fake.encoder_cache_bytes = 3 * kPictureTokens;
+    fake.start();
+    Generator random(seed);
+    std::vector<GenerationRequest> requests;
+    for (int i = 0; i < 16; ++i) {
+      GenerationRequest request = random_request(random, kPictureTokens, kNumPictures, 60);
+      request.params.max_new_tokens = 80;
+      request.params.end_ids = {};
+      requests.push_back(std::move(request));
+    }
+    number_pictures(*fake.engine);
+    expect_all(*fake.engine, requests);
+    const SchedulerStats stats = fake.engine->stats().scheduler;
+    EXPECT_LE(stats.preemptions, 8 * 16);
+    num_preemptions += stats.preemptions;
+  }
+  EXPECT_GT(num_preemptions, 0);
+}
+
+// E10
+TEST_F(EngineTest, ChoicesShareThePrefillAndEqualSingleRuns) {
+  FakeEngine fake(8192);
+  fake.start();
+  number_pictures(*fake.engine);
+  fake.engine->wait_until_idle();
+  for (const float temperature : {0.0f, 0.9f}) {
+    const int64_t before = fake.runner->num_tokens;
+    GenerationRequest request = fake_request(std::vector<int32_t>(100, temperature > 0 ? 7 : 8),
+                                             {{2, 10}}, kPictureTokens, 12);
+    request.params.sampling.temperature = temperature;
+    request.params.sampling.seed = 99;
+    request.params.end_ids = {};
+    request.num_choices = 8;
+    const auto answers = read_all(*fake.engine->submit(request), 8);
+    for (int32_t choice = 0; choice < 8; ++choice) {
+      SCOPED_TRACE("choice " + std::to_string(choice));
+      expect_answer(answers[static_cast<std::size_t>(choice)], request, choice);
+    }
+    // The prompt once, and every token but the last of each choice.
+    fake.engine->wait_until_idle();
+    EXPECT_EQ(fake.runner->num_tokens - before, 100 + 8 * 11);
+  }
+}
+
+TEST_F(EngineTest, SpeculationChangesNothing) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    FakeEngine fake(65536);
+    fake.config.max_draft_tokens = 6;
+    fake.start();
+    number_pictures(*fake.engine);
+    expect_all(*fake.engine, random_requests(seed, 32));
+  }
+}
+
+TEST_F(EngineTest, ScoresAnswersFromOnePrefill) {
+  FakeEngine fake(8192);
+  fake.start();
+  number_pictures(*fake.engine);
+  fake.engine->wait_until_idle();
+  const int64_t before = fake.runner->num_tokens;
+  GenerationRequest request =
+      fake_request(std::vector<int32_t>(50, 9), {{3, 4}}, kPictureTokens, 6);
+  request.params.end_ids = {};
+  const FakeAnswer own = answer_alone(request, registry_);
+  std::vector<int32_t> other = own.ids;
+  other[2] = (other[2] + 1) % kFakeVocabulary;
+  request.scored_answers = {own.ids, other, {own.ids[0]}};
+  const auto answers = read_all(*fake.engine->submit(request), 3);
+  EXPECT_EQ(answers[0].ids, own.ids);
+  EXPECT_EQ(answers[0].logprobs, own.logprobs);
+  EXPECT_EQ(answers[1].ids, other);
+  EXPECT_EQ(answers[1].logprobs[1], own.logprobs[1]);
+  EXPECT_LT(answers[1].logprobs[2], own.logprobs[2]);
+  EXPECT_EQ(answers[2].logprobs, std::vector<float>{own.logprobs[0]});
+  fake.engine->wait_until_idle();
+  EXPECT_EQ(fake.runner->num_tokens - before, 50 + 5 + 5);
+}
+
+TEST_F(EngineTest, BeamsGiveTheSameAnswerAloneAndInCompany) {
+  GenerationRequest request = fake_request(std::vector<int32_t>(30, 4), {}, 0, 20);
+  request.params.num_beams = 4;
+  FakeEngine alone(8192);
+  alone.start();
+  const FakeAnswer expected = read_all(*alone.engine->submit(request)).front();
+  EXPECT_FALSE(expected.ids.empty());
+  // Too little room for all: beams are preempted as well.
+  FakeEngine crowded(320, 8);
+  crowded.start();
+  std::vector<std::shared_ptr<AnswerStream>> streams;
+  for (int i = 0; i < 5; ++i) streams.push_back(crowded.engine->submit(request));
+  for (const auto& stream : streams) EXPECT_EQ(read_all(*stream).front().ids, expected.ids);
+}
+
+// E14, the engine's part
+TEST_F(EngineTest, CancelledRequestsLeaveNothingBehind) {
+  FakeEngine fake(4096);
+  fake.start();
+  Generator random(5);
+  constexpr int kRequests = 2000;
+  int64_t num_ended = 0;
+  for (int round = 0; round < kRequests / 20; ++round) {
+    std::vector<std::shared_ptr<AnswerStream>> streams;
+    for (int i = 0; i < 20; ++i) {
+      GenerationRequest request = random_request(random, kPictureTokens, kNumPictures, 100);
+      request.params.end_ids = {};
+      request.params.max_new_tokens = 40;
+      if (i % 7 == 0) request.num_choices = 3;
+      if (i % 11 == 0) request.params.num_beams = 3;
+      streams.push_back(fake.engine->submit(request));
+      if (random.below(4) == 0) streams.back()->cancel();
+    }
+    for (const auto& stream : streams) {
+      if (random.below(2) == 0) stream->next();
+      if (random.below(2) == 0) stream->cancel();
+    }
+    for (const auto& stream : streams) {
+      read_all(*stream, 3);
+      ++num_ended;
+    }
+  }
+  fake.engine->wait_until_idle();
+  const EngineStats stats = fake.engine->stats();
+  EXPECT_EQ(num_ended, kRequests);
+  EXPECT_EQ(stats.received, kRequests);
+  EXPECT_EQ(stats.finished + stats.aborted + stats.rejected + stats.failed, kRequests);
+  EXPECT_EQ(stats.pages_used, 0);
+  EXPECT_EQ(stats.num_running, 0);
+  EXPECT_EQ(stats.num_waiting, 0);
+}
+
+// E15, the engine's part: the unread text of a reader who is away ends only his own request.
+TEST_F(EngineTest, SlowReadersAreEndedAndOthersAreNot) {
+  FakeEngine fake(8192);
+  fake.config.max_unread_kb = 8;
+  fake.start();
+  GenerationRequest request = fake_request({1, 2, 3}, {}, 0, 4000);
+  request.params.end_ids = {};
+  const auto slow = fake.engine->submit(request);
+  GenerationRequest quick = fake_request({4, 5, 6}, {}, 0, 1000);
+  quick.params.end_ids = {};
+  const auto stream = fake.engine->submit(quick);
+  expect_answer(read_all(*stream).front(), quick);
+  EXPECT_THROW(
+      {
+        while (slow->next()) {
+        }
+      },
+      Error);
+  fake.engine->wait_until_idle();
+  EXPECT_EQ(fake.engine->stats().pages_used, 0);
+}
+
+TEST_F(EngineTest, AFullQueueRefuses) {
+  FakeEngine fake(4096);
+  fake.config.max_queued_requests = 2;
+  fake.config.scheduler.max_running_requests = 1;
+  fake.start();
+  GenerationRequest request = fake_request({1, 2, 3}, {}, 0, 3000);
+  request.params.end_ids = {};
+  std::vector<std::shared_ptr<AnswerStream>> streams;
+  int num_refused = 0;
+  for (int i = 0; i < 6; ++i) {
+    try {
+      streams.push_back(fake.engine->submit(request));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+      ++num_refused;
+    }
+  }
+  EXPECT_GT(num_refused, 0);
+  for (const auto& stream : streams) stream->cancel();
+  for (const auto& stream : streams) read_all(*stream);
+}
+
+TEST_F(EngineTest, ARequestAloneThatDoesNotFitEndsWithLength) {
+  FakeEngine fake(64, 16);
+  fake.start();
+  GenerationRequest request = fake_request(std::vector<int32_t>(50, 2), {}, 0, 100);
+  request.params.end_ids = {};
+  const FakeAnswer answer = read_all(*fake.engine->submit(request)).front();
+  EXPECT_EQ(answer.finish_reason, FinishReason::kLength);
+  EXPECT_EQ(answer.ids.size(), 15u);
+  const FakeAnswer expected = answer_alone(request, registry_);
+  EXPECT_TRUE(std::equal(answer.ids.begin(), answer.ids.end(), expected.ids.begin()));
+  EXPECT_THROW(fake.engine->submit(fake_request(std::vector<int32_t>(65, 2), {}, 0, 1)), Error);
+}
+
+TEST_F(EngineTest, AFailingStepFailsOnlyTheRequestAtFault) {
+  FakeEngine fake(8192);
+  fake.start();
+  fake.runner->on_run = [](const StepPlan& plan) {
+    for (const StepItem& item : plan.items) {
+      for (const Symbol& symbol : item.symbols) {
+        if (symbol.image == 0 && symbol.value == 13) throw std::bad_alloc();
+      }
+    }
+  };
+  GenerationRequest good = fake_request(std::vector<int32_t>(40, 2), {}, 0, 20);
+  good.params.sampling.logit_bias = {{.id = 13, .bias = -100}};
+  GenerationRequest bad = fake_request(std::vector<int32_t>(40, 13), {}, 0, 20);
+  const auto first = fake.engine->submit(good);
+  const auto failing = fake.engine->submit(bad);
+  const auto second = fake.engine->submit(good);
+  try {
+    read_all(*failing);
+    ADD_FAILURE() << "the bad request succeeded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted);
+  }
+  expect_answer(read_all(*first).front(), good);
+  expect_answer(read_all(*second).front(), good);
+}
+
+TEST_F(EngineTest, APictureThatCannotBeEncodedFailsItsRequest) {
+  FakeEngine fake(8192);
+  fake.start();
+  number_pictures(*fake.engine);
+  fake.engine->wait_until_idle();
+  fake.runner->on_encode = [](uint64_t) { throw std::bad_alloc(); };
+  const auto failing =
+      fake.engine->submit(fake_request(std::vector<int32_t>(40, 2), {{77, 3}}, kPictureTokens, 5));
+  EXPECT_THROW(read_all(*failing), Error);
+  const GenerationRequest text = fake_request(std::vector<int32_t>(40, 3), {}, 0, 5);
+  expect_answer(read_all(*fake.engine->submit(text)).front(), text);
+}
+
+TEST_F(EngineTest, StoppingTheEngineEndsItsStreams) {
+  FakeEngine fake(8192);
+  fake.start();
+  GenerationRequest request = fake_request({1, 2, 3}, {}, 0, 5000);
+  request.params.end_ids = {};
+  const auto stream = fake.engine->submit(request);
+  fake.engine.reset();
+  EXPECT_THROW(
+      {
+        while (stream->next()) {
+        }
+      },
+      Error);
+}
+
+}  // namespace
+}  // namespace llava::engine

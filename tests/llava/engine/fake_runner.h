@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Runner without tensors: pages hold the symbols themselves, and the logits of a position are a
+// hash of every symbol up to it as read through the page table. A wrong page, a page freed too
+// early or a picture that was not encoded therefore changes the answer or is caught here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+#include "llava/core/check.h"
+#include "llava/core/error.h"
+#include "llava/engine/runner.h"
+
+namespace llava::engine {
+
+/// Hash of a symbol sequence, position by position.
+inline uint64_t extend_hash(uint64_t hash, const Symbol& symbol) {
+  for (const uint64_t word : {symbol.image, static_cast<uint64_t>(symbol.value) + 1}) {
+    hash ^= word + 0x9e3779b97f4a7c15u + (hash << 6) + (hash >> 2);
+    hash *= 0xbf58476d1ce4e5b9u;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+/// Logits that follow a prefix with this hash.
+inline void hash_logits(uint64_t hash, std::span<float> row) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    uint64_t x = hash + 0x9e3779b97f4a7c15u * (i + 1);
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    row[i] = static_cast<float>((x ^ (x >> 31)) >> 40) * (8.0f / 16777216.0f);
+  }
+}
+
+class FakeRunner final : public Runner {
+ public:
+  FakeRunner(int32_t num_pages, int32_t page_size, int32_t vocab_size)
+      : page_size_(page_size),
+        vocab_size_(vocab_size),
+        cells_(static_cast<std::size_t>(num_pages) * static_cast<std::size_t>(page_size)) {}
+
+  void encode(uint64_t image, const ImageTiles&) override {
+    if (on_encode) on_encode(image);
+    LLAVA_CHECK(encoded_.insert(image).second, "picture {} is encoded twice", image);
+    ++num_encoded;
+  }
+  void drop(uint64_t image) override { encoded_.erase(image); }
+  void drop_all() noexcept override { encoded_.clear(); }
+
+  void run(const StepPlan& plan, StepLogits& logits) override {
+    if (on_run) on_run(plan);
+    ++num_steps;
+    for (const PageCopy& copy : plan.copies) {
+      for (int32_t i = 0; i < copy.num_tokens; ++i) cell(copy.to, i) = cell(copy.from, i);
+    }
+    check_writes_are_exclusive(plan);
+    for (const StepItem& item : plan.items) {
+      for (std::size_t i = 0; i < item.symbols.size(); ++i) {
+        const Symbol& symbol = item.symbols[i];
+        LLAVA_CHECK(symbol.image == 0 || encoded_.contains(symbol.image),
+                    "picture {} is not encoded", symbol.image);
+        at(item, item.num_past + static_cast<int32_t>(i)) = symbol;
+        ++num_tokens;
+      }
+    }
+    logits.vocab_size = vocab_size_;
+    logits.values.clear();
+    for (const StepItem& item : plan.items) {
+      uint64_t hash = 1;
+      const auto end = item.num_past + static_cast<int32_t>(item.symbols.size());
+      for (int32_t position = 0; position < end; ++position) {
+        const std::optional<Symbol>& symbol = at(item, position);
+        LLAVA_CHECK(symbol.has_value(), "position {} was never written", position);
+        hash = extend_hash(hash, *symbol);
+        if (position < item.num_past + item.first_logits) continue;
+        const std::size_t begin = logits.values.size();
+        logits.values.resize(begin + static_cast<std::size_t>(vocab_size_));
+        hash_logits(hash, std::span(logits.values).subspan(begin));
+      }
+    }
+  }
+
+  /// Called before the work; may throw.
+  std::function<void(uint64_t image)> on_encode;
+  std::function<void(const StepPlan& plan)> on_run;
+  int64_t num_encoded = 0;
+  int64_t num_steps = 0;
+  int64_t num_tokens = 0;
+
+ private:
+  std::optional<Symbol>& cell(int32_t page, int32_t index) {
+    return cells_.at(static_cast<std::size_t>(page) * static_cast<std::size_t>(page_size_) +
+                     static_cast<std::size_t>(index));
+  }
+  std::optional<Symbol>& at(const StepItem& item, int32_t position) {
+    return cell(item.pages.at(static_cast<std::size_t>(position / page_size_)),
+                position % page_size_);
+  }
+
+  // Nobody may write where another sequence of the step reads or writes.
+  void check_writes_are_exclusive(const StepPlan& plan) {
+    std::set<int32_t> written;
+    for (const StepItem& item : plan.items) {
+      for (std::size_t i = 0; i < item.symbols.size(); ++i) {
+        const int32_t position = item.num_past + static_cast<int32_t>(i);
+        const int32_t page = item.pages.at(static_cast<std::size_t>(position / page_size_));
+        LLAVA_CHECK(written.insert(page * page_size_ + position % page_size_).second,
+                    "two sequences write position {} of page {}", position % page_size_, page);
+      }
+    }
+    for (const StepItem& item : plan.items) {
+      for (int32_t position = 0; position < item.num_past; ++position) {
+        const int32_t page = item.pages.at(static_cast<std::size_t>(position / page_size_));
+        LLAVA_CHECK(!written.contains(page * page_size_ + position % page_size_),
+                    "page {} is written while another sequence reads it", page);
+      }
+    }
+  }
+
+  int32_t page_size_;
+  int32_t vocab_size_;
+  std::vector<std::optional<Symbol>> cells_;
+  std::set<uint64_t> encoded_;
+};
+
+}  // namespace llava::engine
