@@ -32,7 +32,9 @@ Tensor LlavaModel::encode_tiles(Context& ctx, const Tensor& pixels_ICHW,
 }
 
 Tensor LlavaModel::project(Context& ctx, const Tensor& features) const {
-  return projector->forward(ctx, ops::cast(ctx, features, dtype()));
+  const Tensor projected =
+      projector->forward(ctx, ops::cast(ctx, features, projector->dtype(dtype())));
+  return ops::cast(ctx, projected, dtype());
 }
 
 Tensor LlavaModel::merge_tiles(Context& ctx, const Tensor& features_IRD,

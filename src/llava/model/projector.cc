@@ -12,6 +12,12 @@ Projector::Projector(const ProjectorConfig& c, int64_t vision_width, int64_t mod
   }
 }
 
+DType Projector::dtype(DType fallback) const {
+  if (linears.empty()) return fallback;
+  const DType stored = linears.front().weight.value.dtype();
+  return is_packed(stored) ? fallback : stored;
+}
+
 Tensor Projector::forward(Context& ctx, Tensor features) const {
   for (std::size_t i = 0; i < linears.size(); ++i) {
     if (i > 0) features = ops::activation(ctx, features, config.activation);

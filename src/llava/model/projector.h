@@ -31,6 +31,10 @@ struct Projector {
     }
   }
 
+  /// The dtype to compute in: that of the weights, or `fallback` when they are packed or there are
+  /// none.
+  DType dtype(DType fallback) const;
+
   /// Shapes: features [..., vision width] -> [..., model width].   Threads: const, safe to share.
   Tensor forward(Context& ctx, Tensor features) const;
 };
