@@ -24,6 +24,7 @@ int parity_command(const Arguments& arguments);
 int inspect_command(const Arguments& arguments);
 int tokenize_command(const Arguments& arguments);
 int image_command(const Arguments& arguments);
+int bench_command(const Arguments& arguments);
 int info_command(const Arguments& arguments);
 
 /// All subcommands, in the order of the help.

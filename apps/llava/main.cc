@@ -27,6 +27,7 @@ constexpr std::array kCommands{
     Command{"parity", "prove that the numbers are those of the published software", parity_command},
     Command{"tokenize", "text to token ids and back, JSON lines in and out", tokenize_command},
     Command{"image", "show how a picture becomes tokens", image_command},
+    Command{"bench", "measure speed and memory on this machine", bench_command},
     Command{"info", "version, kernels, backends and processor", info_command},
 };
 

@@ -17,7 +17,7 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 const std::vector<std::string> kCommands{"run",      "chat",  "inspect", "parity",
-                                         "tokenize", "image", "info"};
+                                         "tokenize", "image", "bench",   "info"};
 
 std::set<std::string> flags_in(const std::string& text, const std::regex& pattern) {
   std::set<std::string> result;

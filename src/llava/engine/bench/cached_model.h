@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CachedModel: a model with a KV cache whose sequences can be taken back to an earlier length, so
+// that the same step can be measured again and again.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "llava/engine/kv_cache.h"
+#include "llava/model/llava_model.h"
+
+namespace llava::engine {
+
+/// Threads: one thread at a time.
+class CachedModel {
+ public:
+  /// Room for `num_tokens` tokens of one sequence beside `num_sequences` sequences of
+  /// `tokens_per_sequence`.
+  ///
+  /// Throws: Error(kResourceExhausted) when the cache does not fit.
+  CachedModel(Context& ctx, const model::LlavaModel& model, DType kv_dtype, int64_t num_tokens,
+              int64_t tokens_per_sequence, int64_t num_sequences);
+
+  const model::LlavaModel& model() const { return model_; }
+  Context& context() { return ctx_; }
+
+  /// Appends embeddings to a sequence. Shapes: x_TD -> host float32 logits of the last row [V].
+  std::vector<float> append(KvSequence& sequence, const Tensor& x_TD);
+  std::vector<float> append(KvSequence& sequence, std::span<const int32_t> ids);
+
+  /// Appends one token to each sequence, all in one batch. -> host float32 logits [S, V].
+  Tensor step(std::span<KvSequence> sequences, std::span<const int32_t> ids);
+
+  /// Forgets the tokens after the first `num_tokens`; their pages stay with the sequence.
+  static void rewind(KvSequence& sequence, int32_t num_tokens);
+  void release(KvSequence& sequence) { cache_.release(sequence); }
+
+ private:
+  Context& ctx_;
+  const model::LlavaModel& model_;
+  KvCache cache_;
+};
+
+/// The place of the largest logit.
+///
+/// Throws: Error(kBadFormat) when it is not a finite number.
+int32_t most_likely(std::span<const float> logits);
+
+}  // namespace llava::engine
