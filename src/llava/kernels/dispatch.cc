@@ -24,7 +24,10 @@ std::vector<const KernelTable*> find_available() {
     tables.push_back(&avx2::table());
     if (has({"avx512f", "avx512bw", "avx512dq", "avx512vl"})) {
       tables.push_back(&avx512::table());
-      if (has({"avx512bf16"})) tables.push_back(&avx512bf16::table());
+      if (has({"avx512vnni"})) {
+        tables.push_back(&avx512vnni::table());
+        if (has({"avx512bf16"})) tables.push_back(&avx512bf16::table());
+      }
     }
   }
 #elif defined(__aarch64__)

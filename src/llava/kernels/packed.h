@@ -34,8 +34,10 @@ inline constexpr int64_t kPackedOutputs = 8 * kPackedPanel;
 /// A block of activations whose largest absolute value is below this is taken as zero: 127 divided
 /// by it is still finite.
 inline constexpr float kPackedSmallest = 0x1p-120f;
+/// Rows whose sums are held at a time; more rows are processed in turns.
+inline constexpr int64_t kPackedRows = 192;
 /// Bytes of scratch for one call of packed linear, aligned to 64 bytes.
-inline constexpr size_t kPackedScratchBytes = 64 * 1024;
+inline constexpr size_t kPackedScratchBytes = 32 * 1024;
 
 [[gnu::always_inline]] constexpr bool packed_has_minimum(Packed form) noexcept {
   return form == kPackedQ4Min || form == kPackedQ8Min;

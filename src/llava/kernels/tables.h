@@ -11,6 +11,9 @@ namespace llava::kernels {
 namespace scalar {
 const KernelTable& table() noexcept;
 extern const PackedKernels kPackedKernels[kNumPacked];
+/// Rows of a packed matrix, for every table: what it costs is reading the weights.
+template <Packed form>
+void dequantize(const PackedDequantizeArgs& args) noexcept;
 }  // namespace scalar
 namespace avx2 {
 const KernelTable& table() noexcept;
@@ -18,6 +21,10 @@ const KernelTable& table() noexcept;
 namespace avx512 {
 const KernelTable& table() noexcept;
 }
+namespace avx512vnni {
+const KernelTable& table() noexcept;
+extern const PackedKernels kPackedKernels[kNumPacked];
+}  // namespace avx512vnni
 namespace avx512bf16 {
 const KernelTable& table() noexcept;
 }

@@ -138,6 +138,13 @@ void linear(const PackedLinearArgs& args) noexcept {
 }
 
 template <Packed form>
+constexpr PackedKernels kernels_of() {
+  return {quantize<form>, linear<form>, dequantize<form>};
+}
+
+}  // namespace
+
+template <Packed form>
 void dequantize(const PackedDequantizeArgs& args) noexcept {
   constexpr int64_t kPart = kPackedGroup / packed_scales_per_group(form);
   for (int64_t row = args.row_begin; row < args.row_end; ++row) {
@@ -154,12 +161,11 @@ void dequantize(const PackedDequantizeArgs& args) noexcept {
   }
 }
 
-template <Packed form>
-constexpr PackedKernels kernels_of() {
-  return {quantize<form>, linear<form>, dequantize<form>};
-}
-
-}  // namespace
+template void dequantize<kPackedQ4>(const PackedDequantizeArgs&) noexcept;
+template void dequantize<kPackedQ4Min>(const PackedDequantizeArgs&) noexcept;
+template void dequantize<kPackedQ8>(const PackedDequantizeArgs&) noexcept;
+template void dequantize<kPackedQ8Min>(const PackedDequantizeArgs&) noexcept;
+template void dequantize<kPackedQ8Half>(const PackedDequantizeArgs&) noexcept;
 
 const PackedKernels kPackedKernels[kNumPacked] = {
     kernels_of<kPackedQ4>(), kernels_of<kPackedQ4Min>(), kernels_of<kPackedQ8>(),

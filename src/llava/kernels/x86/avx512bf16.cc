@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Kernels for AVX-512 with the bfloat16 instructions: those of avx512.cc, narrowing in one
-// instruction, and the bfloat16 matrix product on the dot product. Each lane of vdpbf16ps adds the
-// products of two neighbouring inputs to its running float32 sum, rounding to nearest even after
-// each, with subnormal operands and results taken as zero.
+// instruction, and the bfloat16 matrix product on the dot product; packed matrices as with VNNI.
+// Each lane of vdpbf16ps adds the products of two neighbouring inputs to its running float32 sum,
+// rounding to nearest even after each, with subnormal operands and results taken as zero.
 #include "llava/kernels/simd/table.h"
 #include "llava/kernels/tables.h"
 #include "llava/kernels/x86/avx512_vector.h"
@@ -33,7 +33,7 @@ struct PairDot {
 
 const KernelTable& table() noexcept {
   static constexpr KernelTable kTable = [] {
-    KernelTable table = make_table<Avx512>("avx512bf16", scalar::kPackedKernels);
+    KernelTable table = make_table<Avx512>("avx512bf16", avx512vnni::kPackedKernels);
     table.linear[kFormatBF16] = linear<PairDot, PairDot, BFloat16>;
     return table;
   }();

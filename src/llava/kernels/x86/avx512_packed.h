@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// AVX-512 as the instruction set of the packed matrices' kernels (simd/packed_linear.h says what
+// such a type offers), but for the dot product of bytes: one vector is a panel.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "llava/kernels/packed.h"
+
+namespace llava::kernels {
+namespace {
+
+struct Avx512Packed {
+  using V = __m512;
+  using Int = __m512i;
+  using X = __m512i;
+  static constexpr int kLanes = 16;
+  /// Tiles of 2 panels by 6 rows keep two sums each in the 32 registers; while the weights stream
+  /// in, 8 rows with some of the sums in memory are better than two passes.
+  static constexpr int kPanels = 2;
+  static constexpr int kDirectRows = 8;
+  static constexpr int kTileRows = 6;
+  static constexpr int kSlabsAhead = 3;
+
+#define LLAVA_INLINE [[gnu::always_inline]] static inline
+  LLAVA_INLINE V zero() { return _mm512_setzero_ps(); }
+  LLAVA_INLINE V set1(float x) { return _mm512_set1_ps(x); }
+  LLAVA_INLINE V add(V a, V b) { return _mm512_add_ps(a, b); }
+  LLAVA_INLINE V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+  LLAVA_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  LLAVA_INLINE V load(const float* p) { return _mm512_loadu_ps(p); }
+  LLAVA_INLINE void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+  LLAVA_INLINE V load_halves(const std::byte* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  LLAVA_INLINE V to_float(Int v) { return _mm512_cvtepi32_ps(v); }
+  LLAVA_INLINE X four_codes(const int8_t* p) {
+    int32_t codes;
+    __builtin_memcpy(&codes, p, sizeof codes);
+    return _mm512_set1_epi32(codes);
+  }
+  LLAVA_INLINE __m512i load_bytes(const std::byte* p) { return _mm512_load_si512(p); }
+  LLAVA_INLINE __m512i low_nibbles(__m512i bytes) {
+    return _mm512_and_si512(bytes, _mm512_set1_epi8(15));
+  }
+  LLAVA_INLINE __m512i high_nibbles(__m512i bytes) {
+    return _mm512_and_si512(_mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(15));
+  }
+  LLAVA_INLINE void unpack_nibbles(const std::byte* p, std::byte* low, std::byte* high) {
+    const __m512i bytes = load_bytes(p);
+    _mm512_store_si512(low, low_nibbles(bytes));
+    _mm512_store_si512(high, high_nibbles(bytes));
+  }
+
+  LLAVA_INLINE Int zero_bits() { return _mm512_setzero_si512(); }
+  LLAVA_INLINE Int max_abs_bits(Int most, const float* p) {
+    const __m512i bits = _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(0x7FFFFFFF));
+    return _mm512_max_epi32(most, bits);
+  }
+  LLAVA_INLINE int32_t reduce_max(Int v) { return _mm512_reduce_max_epi32(v); }
+  LLAVA_INLINE Int round_to_int(V v) { return _mm512_cvtps_epi32(v); }
+  LLAVA_INLINE void store_codes(int8_t* p, Int v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
+  }
+  template <int64_t count>
+  LLAVA_INLINE int32_t sum_codes(const int8_t* p) {
+    __m512i sum = _mm512_setzero_si512();
+    for (int64_t i = 0; i < count; i += 16) {
+      const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i));
+      sum = _mm512_add_epi32(sum, _mm512_cvtepi8_epi32(codes));
+    }
+    return _mm512_reduce_add_epi32(sum);
+  }
+
+  LLAVA_INLINE void prefetch(const std::byte* p) {
+    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+  }
+#undef LLAVA_INLINE
+};
+
+}  // namespace
+}  // namespace llava::kernels
