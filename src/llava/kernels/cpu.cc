@@ -43,6 +43,9 @@ std::vector<std::string> cpu_features() {
   unsigned d = 0;
   add("f16c", __builtin_cpu_supports("avx") != 0 && __get_cpuid(1, &a, &b, &c, &d) != 0 &&
                   (c & bit_F16C) != 0);
+  // The compilers' builtin does not know this one by name yet.
+  add("avxvnni", __builtin_cpu_supports("avx2") != 0 &&
+                     __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0);
   add("avx512f", __builtin_cpu_supports("avx512f") != 0);
   add("avx512bw", __builtin_cpu_supports("avx512bw") != 0);
   add("avx512dq", __builtin_cpu_supports("avx512dq") != 0);

@@ -22,6 +22,7 @@ std::vector<const KernelTable*> find_available() {
 #if defined(__x86_64__)
   if (has({"avx2", "fma", "f16c"})) {
     tables.push_back(&avx2::table());
+    if (has({"avxvnni"})) tables.push_back(&avxvnni::table());
     if (has({"avx512f", "avx512bw", "avx512dq", "avx512vl"})) {
       tables.push_back(&avx512::table());
       if (has({"avx512vnni"})) {

@@ -13,8 +13,8 @@
 
 namespace llava::kernels {
 
-/// The tables this processor can run, slowest first: scalar, then avx2, avx512, avx512vnni and
-/// avx512bf16, or neon.
+/// The tables this processor can run, slowest first: scalar, then avx2, avxvnni, avx512,
+/// avx512vnni and avx512bf16, or neon.
 ///
 /// Threads: safe.
 std::span<const KernelTable* const> available();

@@ -17,10 +17,16 @@ void dequantize(const PackedDequantizeArgs& args) noexcept;
 }  // namespace scalar
 namespace avx2 {
 const KernelTable& table() noexcept;
-}
+extern const PackedKernels kPackedKernels[kNumPacked];
+}  // namespace avx2
+namespace avxvnni {
+const KernelTable& table() noexcept;
+extern const PackedKernels kPackedKernels[kNumPacked];
+}  // namespace avxvnni
 namespace avx512 {
 const KernelTable& table() noexcept;
-}
+extern const PackedKernels kPackedKernels[kNumPacked];
+}  // namespace avx512
 namespace avx512vnni {
 const KernelTable& table() noexcept;
 extern const PackedKernels kPackedKernels[kNumPacked];

@@ -160,7 +160,7 @@ struct Avx2 {
 namespace avx2 {
 
 const KernelTable& table() noexcept {
-  static constexpr KernelTable kTable = make_table<Avx2>("avx2", scalar::kPackedKernels);
+  static constexpr KernelTable kTable = make_table<Avx2>("avx2", kPackedKernels);
   return kTable;
 }
 

@@ -8,7 +8,7 @@
 namespace llava::kernels::avx512 {
 
 const KernelTable& table() noexcept {
-  static constexpr KernelTable kTable = make_table<Avx512>("avx512", scalar::kPackedKernels);
+  static constexpr KernelTable kTable = make_table<Avx512>("avx512", kPackedKernels);
   return kTable;
 }
 

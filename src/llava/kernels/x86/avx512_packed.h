@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// AVX-512 as the instruction set of the packed matrices' kernels (simd/packed_linear.h says what
-// such a type offers), but for the dot product of bytes: one vector is a panel.
+// AVX-512 as the base of an instruction set of the packed matrices' kernels (simd/packed_linear.h
+// says what that offers): one vector is a panel.
 #pragma once
 
 #include <immintrin.h>
@@ -42,6 +42,14 @@ struct Avx512Packed {
     int32_t codes;
     __builtin_memcpy(&codes, p, sizeof codes);
     return _mm512_set1_epi32(codes);
+  }
+
+  LLAVA_INLINE Int set1_int(int32_t x) { return _mm512_set1_epi32(x); }
+  LLAVA_INLINE Int add_ints(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  LLAVA_INLINE Int add_words(Int a, Int b) { return _mm512_add_epi16(a, b); }
+  LLAVA_INLINE Int multiply_bytes(Int w, X x) { return _mm512_maddubs_epi16(w, x); }
+  LLAVA_INLINE Int add_pairs(Int words, int16_t factor) {
+    return _mm512_madd_epi16(words, _mm512_set1_epi16(factor));
   }
   LLAVA_INLINE __m512i load_bytes(const std::byte* p) { return _mm512_load_si512(p); }
   LLAVA_INLINE __m512i low_nibbles(__m512i bytes) {
