@@ -13,9 +13,10 @@ CachedModel::CachedModel(Context& ctx, const model::LlavaModel& model, DType kv_
                          int64_t num_tokens, int64_t tokens_per_sequence, int64_t num_sequences)
     : ctx_(ctx),
       model_(model),
-      cache_(ctx, model.config.decoder, kv_dtype,
-             KvCache::pages_for(num_tokens) +
-                 static_cast<int32_t>(num_sequences) * KvCache::pages_for(tokens_per_sequence)) {}
+      cache_(
+          ctx, model.config.decoder, kv_dtype,
+          std::max(KvCache::pages_for(num_tokens), static_cast<int32_t>(num_sequences) *
+                                                       KvCache::pages_for(tokens_per_sequence))) {}
 
 std::vector<float> CachedModel::append(KvSequence& sequence, const Tensor& x_TD) {
   const auto num_tokens = static_cast<int32_t>(x_TD.dim(0));

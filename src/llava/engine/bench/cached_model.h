@@ -16,7 +16,7 @@ namespace llava::engine {
 /// Threads: one thread at a time.
 class CachedModel {
  public:
-  /// Room for `num_tokens` tokens of one sequence beside `num_sequences` sequences of
+  /// Room for one sequence of `num_tokens` or, in its place, `num_sequences` sequences of
   /// `tokens_per_sequence`.
   ///
   /// Throws: Error(kResourceExhausted) when the cache does not fit.
