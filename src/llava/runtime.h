@@ -39,7 +39,7 @@ class Runtime {
   /// build or machine does not have, saying what to do.
   explicit Runtime(const RuntimeOptions& options);
 
-  Context context() { return {*backend_}; }
+  Context context() { return {*backend_, pool_.get()}; }
   std::string backend_name() const { return std::string(backend_->name()); }
   int num_threads() const { return pool_->num_threads(); }
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "llava/checkpoint/gguf_repack.h"
 #include "llava/core/check.h"
 #include "llava/core/checked_math.h"
 
@@ -223,6 +224,19 @@ Tensor GgufFile::load_rows(const std::string& name, std::span<const int64_t> sou
     }
   }
   return result;
+}
+
+std::optional<DType> GgufFile::packed_form(const std::string& name) const {
+  const auto it = places_.find(name);
+  if (it == places_.end() || tensors_.at(name).shape.size() != 2) return std::nullopt;
+  return repacked_form(it->second.type);
+}
+
+Tensor GgufFile::load_packed(const std::string& name, std::span<const int64_t> source_rows,
+                             ThreadPool& pool) const {
+  const auto it = places_.find(name);
+  if (it == places_.end()) fail(ErrorCode::kNotFound, "'{}' has no tensor '{}'", file_.name, name);
+  return repack_gguf(pool, it->second.type, it->second.bytes, tensors_.at(name).shape, source_rows);
 }
 
 }  // namespace llava::checkpoint

@@ -17,6 +17,7 @@
 #include "llava/checkpoint/file_bytes.h"
 #include "llava/checkpoint/gguf_dequantize.h"
 #include "llava/checkpoint/tensor_source.h"
+#include "llava/core/thread_pool.h"
 
 namespace llava::checkpoint {
 
@@ -37,6 +38,12 @@ class GgufFile final : public TensorSource {
   Tensor load(const std::string& name) const override;
   /// Row i of the result is row source_rows[i] of the tensor's outermost dimension.
   Tensor load_rows(const std::string& name, std::span<const int64_t> source_rows) const;
+
+  /// The packed form of a matrix of a block type; nothing for other tensors.
+  std::optional<DType> packed_form(const std::string& name) const;
+  /// The matrix in that form, its rows in the order of `source_rows`, or as they are if empty.
+  Tensor load_packed(const std::string& name, std::span<const int64_t> source_rows,
+                     ThreadPool& pool) const;
 
   bool has(std::string_view key) const { return find(key) != nullptr; }
   bool is_array(std::string_view key) const;

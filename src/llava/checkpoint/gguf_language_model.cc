@@ -71,13 +71,16 @@ std::vector<int64_t> unpermuted_rows(int64_t num_heads, int64_t head_dim) {
 
 class GgufLanguageModel final : public TensorSource {
  public:
-  explicit GgufLanguageModel(std::shared_ptr<const GgufFile> file) : file_(std::move(file)) {
+  GgufLanguageModel(std::shared_ptr<const GgufFile> file, const GgufLoading& loading)
+      : file_(std::move(file)), pool_(loading.pool) {
     const DecoderConfig config = read_gguf_decoder_config(*file_);
     const bool is_permuted = config.family == DecoderFamily::kLlama;
     for (const auto& [name, info] : file_->tensors()) {
       if (name == "rope_freqs.weight") continue;  // read into the configuration
       TensorInfo renamed = info;
       renamed.name = original_name(name);
+      const auto packed = loading.keeps_blocks ? file_->packed_form(name) : std::nullopt;
+      if (packed) renamed.dtype = *packed;
       int32_t heads = 0;
       if (is_permuted && renamed.name != name) {
         if (name.find(".attn_q.") != std::string::npos) heads = config.num_attention_heads;
@@ -89,7 +92,7 @@ class GgufLanguageModel final : public TensorSource {
              "'{}': tensor '{}' has shape {}, expected {} rows ({} heads of {})", file_->name(),
              name, to_text(info.shape), rows, heads, config.head_dim);
       }
-      entries_[renamed.name] = {name, heads};
+      entries_[renamed.name] = {name, heads, packed.has_value()};
       if (!tensors_.emplace(renamed.name, renamed).second) {
         fail(ErrorCode::kBadFormat, "'{}': two tensors mean '{}'", file_->name(), renamed.name);
       }
@@ -104,18 +107,29 @@ class GgufLanguageModel final : public TensorSource {
     if (it == entries_.end()) {
       fail(ErrorCode::kNotFound, "'{}' has no tensor '{}'", file_->name(), name);
     }
-    const auto& [stored_name, heads] = it->second;
-    if (heads == 0) return file_->load(stored_name);
-    return file_->load_rows(stored_name, unpermuted_rows(heads, head_dim_));
+    const Entry& entry = it->second;
+    std::vector<int64_t> rows;
+    if (entry.permuted_heads > 0) rows = unpermuted_rows(entry.permuted_heads, head_dim_);
+    if (entry.is_packed) return load_packed(entry, rows);
+    return rows.empty() ? file_->load(entry.stored_name)
+                        : file_->load_rows(entry.stored_name, rows);
   }
 
  private:
   struct Entry {
     std::string stored_name;
     int32_t permuted_heads = 0;  // 0: rows are in order
+    bool is_packed = false;
   };
 
+  Tensor load_packed(const Entry& entry, std::span<const int64_t> rows) const {
+    if (pool_ != nullptr) return file_->load_packed(entry.stored_name, rows, *pool_);
+    ThreadPool caller(1);
+    return file_->load_packed(entry.stored_name, rows, caller);
+  }
+
   std::shared_ptr<const GgufFile> file_;
+  ThreadPool* pool_;
   int32_t head_dim_ = 0;
   std::map<std::string, TensorInfo> tensors_;
   std::map<std::string, Entry> entries_;
@@ -123,8 +137,9 @@ class GgufLanguageModel final : public TensorSource {
 
 }  // namespace
 
-std::shared_ptr<const TensorSource> gguf_language_model(std::shared_ptr<const GgufFile> file) {
-  return std::make_shared<const GgufLanguageModel>(std::move(file));
+std::shared_ptr<const TensorSource> gguf_language_model(std::shared_ptr<const GgufFile> file,
+                                                        const GgufLoading& loading) {
+  return std::make_shared<const GgufLanguageModel>(std::move(file), loading);
 }
 
 }  // namespace llava::checkpoint

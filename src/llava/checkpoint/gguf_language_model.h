@@ -45,11 +45,20 @@ model::DecoderConfig read_gguf_decoder_config(const GgufFile& file);
 /// Throws: Error(kNotFound) when the file has none; Error(kBadFormat) when its lists disagree.
 GgufVocabularyData read_gguf_vocabulary(const GgufFile& file);
 
+/// How the matrices of block types are loaded.
+struct GgufLoading {
+  /// In the packed form of their blocks (gguf_repack.h) instead of as float32.
+  bool keeps_blocks = false;
+  /// Threads that repack, outliving the source; null: the caller's alone.
+  ThreadPool* pool = nullptr;
+};
+
 /// The weights under the original's names ("model.layers.0.self_attn.q_proj.weight"). For the llama
 /// architecture the rows of q and k, which llama.cpp stores interleaved, are put back into the
 /// half-rotation order.
 ///
 /// Throws: what read_gguf_decoder_config throws; Error(kBadFormat) when q or k have another shape.
-std::shared_ptr<const TensorSource> gguf_language_model(std::shared_ptr<const GgufFile> file);
+std::shared_ptr<const TensorSource> gguf_language_model(std::shared_ptr<const GgufFile> file,
+                                                        const GgufLoading& loading = {});
 
 }  // namespace llava::checkpoint

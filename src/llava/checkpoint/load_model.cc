@@ -6,10 +6,12 @@
 
 #include "llava/checkpoint/key_names.h"
 #include "llava/checkpoint/merge_adapter.h"
+#include "llava/checkpoint/quantize_weights.h"
 #include "llava/core/error.h"
 #include "llava/core/log.h"
 #include "llava/model/parameter.h"
 #include "llava/tensor/ops.h"
+#include "llava/tensor/packed.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -26,6 +28,41 @@ std::string list_of(const std::vector<std::string>& names) {
   if (names.size() > kMaxListed) text += fmt::format(" and {} more", names.size() - kMaxListed);
   return text;
 }
+
+bool is_projector_name(std::string_view name) {
+  return name.find("mm_projector") != std::string_view::npos;
+}
+
+// The dtype to hold a parameter in that is stored in another one.
+class HeldDtypes {
+ public:
+  HeldDtypes(const LoadModelOptions& options, bool is_head_tied)
+      : options_(options), is_head_tied_(is_head_tied) {}
+
+  DType of(std::string_view name, const Shape& shape, DType stored) const {
+    const WeightPart part = weight_part(name, shape, is_head_tied_);
+    if (part == WeightPart::kOther) return compute_dtype(name);
+    if (const auto form = options_.forms.of(part)) {
+      const bool has_as_few_bits =
+          is_packed(stored) && packed_code_bits(stored) <= packed_code_bits(*form);
+      return has_as_few_bits ? stored : *form;
+    }
+    if (is_packed(stored) && options_.keeps_packed) return stored;
+    const bool is_quantized = options_.keeps_packed || options_.forms.is_quantized();
+    if (part == WeightPart::kTable && is_quantized && is_compute_dtype(stored)) return stored;
+    return compute_dtype(name);
+  }
+
+ private:
+  DType compute_dtype(std::string_view name) const {
+    if (is_vision_name(name)) return options_.vision_dtype;
+    return is_projector_name(name) ? options_.projector_dtype.value_or(options_.dtype)
+                                   : options_.dtype;
+  }
+
+  const LoadModelOptions& options_;
+  bool is_head_tied_;
+};
 
 // One parameter and the source it will come from.
 struct Assignment {
@@ -86,7 +123,7 @@ class Assignments {
                ? ", or the base model is not the one the projector was trained for"
                : "");
     }
-    if (!is_compute_dtype(info.dtype) && info.dtype != DType::kFloat64) {
+    if (!is_compute_dtype(info.dtype) && info.dtype != DType::kFloat64 && !is_packed(info.dtype)) {
       fail(ErrorCode::kUnsupported, "{}: tensor '{}' is of type {}, expected a float type",
            info.file, info.name, info.stored_as);
     }
@@ -144,7 +181,11 @@ class ModelLoader {
  public:
   ModelLoader(Context& ctx, model::LlavaModel& model, const ModelWeights& weights,
               const LoadModelOptions& options)
-      : ctx_(ctx), model_(model), weights_(weights), options_(options) {}
+      : ctx_(ctx),
+        model_(model),
+        weights_(weights),
+        options_(options),
+        held_(options, model.config.decoder.is_head_tied) {}
 
   void run() {
     const Assignments assignments(model_, weights_);
@@ -164,17 +205,34 @@ class ModelLoader {
   }
 
   Tensor load(const Assignment& entry) {
-    const DType dtype = is_vision_name(entry.name) ? options_.vision_dtype : options_.dtype;
     Tensor value = entry.source->load(entry.name);
+    const DType held = held_.of(entry.name, value.shape(), value.dtype());
+    const model::LoraAdapter* adapter = adapter_to_merge(entry.name);
+    if (is_packed(value.dtype()) && (value.dtype() != held || adapter != nullptr)) {
+      value = dequantize_matrix(pool(), value);
+    }
     if (value.dtype() == DType::kFloat64) value = host_cast(value, DType::kFloat32);
-    if (options_.rounds_to_float16 && !is_vision_name(entry.name)) {
+    if (options_.rounds_to_float16 && !is_vision_name(entry.name) && !is_packed(value.dtype())) {
       value = host_cast(value, DType::kFloat16);
     }
-    if (options_.merges_adapters && entry.name.ends_with(".weight")) {
-      const auto adapter = weights_.adapters.find(entry.name.substr(0, entry.name.size() - 7));
-      if (adapter != weights_.adapters.end()) value = merge_adapter(value, adapter->second);
-    }
-    return ops::cast(ctx_, ops::from_host(ctx_, value), dtype);
+    if (adapter != nullptr) value = merge_adapter(value, *adapter);
+    if (!is_packed(held)) return ops::cast(ctx_, ops::from_host(ctx_, value), held);
+    if (value.dtype() != held) value = quantize_matrix(pool(), value, held).weight;
+    return ops::from_host(ctx_, value);
+  }
+
+  const model::LoraAdapter* adapter_to_merge(std::string_view name) const {
+    constexpr std::string_view kWeight = ".weight";
+    if (!options_.merges_adapters || !name.ends_with(kWeight)) return nullptr;
+    name.remove_suffix(kWeight.size());
+    const auto it = weights_.adapters.find(std::string(name));
+    return it == weights_.adapters.end() ? nullptr : &it->second;
+  }
+
+  ThreadPool& pool() {
+    if (ctx_.pool != nullptr) return *ctx_.pool;
+    if (!own_pool_) own_pool_.emplace(1);
+    return *own_pool_;
   }
 
   void attach_adapters() {
@@ -196,7 +254,18 @@ class ModelLoader {
   model::LlavaModel& model_;
   const ModelWeights& weights_;
   const LoadModelOptions& options_;
+  HeldDtypes held_;
+  std::optional<ThreadPool> own_pool_;
 };
+
+// What the first source that has the tensor stores, or nothing.
+const TensorInfo* find_info(const ModelWeights& weights, const std::string& name) {
+  for (const auto& source : weights.sources) {
+    const auto it = source->tensors().find(name);
+    if (it != source->tensors().end()) return &it->second;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
@@ -220,19 +289,25 @@ std::vector<std::string> find_problems(const model::LlavaConfig& config,
   }
 }
 
-WeightBytes weight_bytes(const model::LlavaConfig& config, DType dtype, DType vision_dtype) {
+WeightBytes weight_bytes(const model::LlavaConfig& config, const ModelWeights& weights,
+                         const LoadModelOptions& options) {
   model::LlavaModel model(config);
+  const HeldDtypes held(options, config.decoder.is_head_tied);
   WeightBytes bytes;
   model::visit(model, {.on_parameter =
                            [&](const std::string& name, model::Parameter& p) {
-                             int64_t count = 1;
-                             for (const int64_t dim : p.shape) count *= dim;
+                             const TensorInfo* info = find_info(weights, name);
+                             if (info == nullptr && p.is_optional) return;
+                             const DType dtype = held.of(
+                                 name, p.shape, info != nullptr ? info->dtype : options.dtype);
+                             const int64_t size = tensor_bytes(p.shape, dtype);
+                             bytes.by_dtype[dtype] += size;
                              if (is_vision_name(name)) {
-                               bytes.vision += count * item_size(vision_dtype);
-                             } else if (name.find("mm_projector") != std::string::npos) {
-                               bytes.projector += count * item_size(dtype);
-                             } else if (!p.is_optional) {
-                               bytes.decoder += count * item_size(dtype);
+                               bytes.vision += size;
+                             } else if (is_projector_name(name)) {
+                               bytes.projector += size;
+                             } else {
+                               bytes.decoder += size;
                              }
                            },
                        .on_linear = {}});

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "llava/checkpoint/tensor_source.h"
+#include "llava/checkpoint/weight_forms.h"
 #include "llava/core/progress.h"
 #include "llava/model/llava_model.h"
 
@@ -26,10 +27,17 @@ struct ModelWeights {
 
 /// How the tensors are held.
 struct LoadModelOptions {
-  DType dtype = DType::kFloat32;         ///< decoder and projector
-  DType vision_dtype = DType::kFloat32;  ///< vision tower
+  DType dtype = DType::kFloat32;         ///< compute type of the decoder
+  DType vision_dtype = DType::kFloat32;  ///< of the vision tower
+  /// Of the projector; nothing: the decoder's.
+  std::optional<DType> projector_dtype;
+  /// Matrices held packed; the others, and whatever is no matrix, have their part's compute type. A
+  /// matrix whose source has it packed with as few bits stays as it is.
+  WeightForms forms;
+  /// Matrices that their source has packed stay so where `forms` says nothing.
+  bool keeps_packed = false;
   /// Adds the adapters to the weights by the published rule (float16) instead of keeping them
-  /// beside the weights.
+  /// beside the weights. What is to be packed is packed afterwards.
   bool merges_adapters = false;
   /// Rounds decoder and projector weights to float16 first, as the original does on loading
   /// whatever is computed later.
@@ -41,7 +49,8 @@ struct LoadModelOptions {
 /// Builds the model of `config` and loads every parameter onto the backend's device.
 ///
 /// Names, shapes and adapters are checked before any tensor is read; unexpected names are logged as
-/// a warning. A tensor whose dtype is the one wanted stays in its mapped file (native backend).
+/// a warning. A tensor whose dtype is the one wanted stays in its mapped file (native backend), and
+/// so does the embedding table of an untied head where packed matrices are kept.
 /// Throws: Error(kBadFormat) listing missing names or naming a wrong shape (both shapes, and what
 /// may be the cause); Error(kUnsupported) for a tensor that is not of a float type;
 /// Error(kResourceExhausted).
@@ -54,14 +63,18 @@ std::unique_ptr<model::LlavaModel> load_model(Context& ctx, const model::LlavaCo
 std::vector<std::string> find_problems(const model::LlavaConfig& config,
                                        const ModelWeights& weights);
 
-/// Bytes that the parameters of `config` need in these dtypes, tied head counted once.
+/// Bytes that the parameters of `config` need when they are loaded so, tied head counted once.
+/// Parameters that no source has count as if they were floats, optional ones not at all.
 struct WeightBytes {
   int64_t decoder = 0;
   int64_t projector = 0;
   int64_t vision = 0;
+  /// The same bytes by the type they are held in.
+  std::map<DType, int64_t> by_dtype;
 
   int64_t total() const { return decoder + projector + vision; }
 };
-WeightBytes weight_bytes(const model::LlavaConfig& config, DType dtype, DType vision_dtype);
+WeightBytes weight_bytes(const model::LlavaConfig& config, const ModelWeights& weights,
+                         const LoadModelOptions& options);
 
 }  // namespace llava::checkpoint

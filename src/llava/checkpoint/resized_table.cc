@@ -8,6 +8,7 @@
 
 #include "llava/core/error.h"
 #include "llava/core/log.h"
+#include "llava/tensor/packed.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -52,15 +53,20 @@ class FittedTables final : public TensorSource {
 
   FittedTables(SourcePtr inner, std::map<std::string, Fit> fits)
       : inner_(std::move(inner)), fits_(std::move(fits)), infos_(inner_->tensors()) {
-    for (const auto& [name, fit] : fits_) infos_[name].shape[0] = fit.num_rows;
+    for (const auto& [name, fit] : fits_) {
+      TensorInfo& info = infos_[name];
+      info.shape[0] = fit.num_rows;
+      if (is_packed(info.dtype)) info.dtype = DType::kFloat32;  // rows are written into it
+    }
   }
 
   const std::map<std::string, TensorInfo>& tensors() const override { return infos_; }
 
   Tensor load(const std::string& name) const override {
-    const Tensor inner = inner_->load(name);
+    Tensor inner = inner_->load(name);
     const auto it = fits_.find(name);
     if (it == fits_.end()) return inner;
+    if (is_packed(inner.dtype())) inner = dequantize(inner);
     const Fit& fit = it->second;
     Tensor table = Tensor::zeros({fit.num_rows, inner.dim(1)}, inner.dtype());
     std::byte* out = table.mutable_bytes().data();

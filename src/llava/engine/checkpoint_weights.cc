@@ -17,9 +17,9 @@ using checkpoint::Layout;
 using SourcePtr = std::shared_ptr<const checkpoint::TensorSource>;
 
 // Full weights of a folder or GGUF file under the original's names.
-SourcePtr open_language_model(const fs::path& path) {
+SourcePtr open_language_model(const fs::path& path, const checkpoint::GgufLoading& loading) {
   if (!fs::is_directory(path)) {
-    return checkpoint::gguf_language_model(checkpoint::GgufFile::open(path));
+    return checkpoint::gguf_language_model(checkpoint::GgufFile::open(path), loading);
   }
   return checkpoint::rename_source(checkpoint::open_weights(path), [](std::string_view key) {
     return std::optional<std::string>(checkpoint::canonical_name(key));
@@ -42,6 +42,15 @@ void add_lora(const fs::path& folder, checkpoint::ModelWeights& weights) {
   if (auto trained = checkpoint::open_non_lora_trainables(folder)) {
     weights.sources.push_back(std::move(trained));
   }
+}
+
+// A compute type that is asked for is one to widen the weights to.
+bool keeps_packed(const LoadRequest& request) { return request.dtype == "auto"; }
+
+checkpoint::WeightForms forms_of(const LoadRequest& request) {
+  if (request.load_8bit) return checkpoint::forms_of_8_bits();
+  if (request.load_4bit) return checkpoint::forms_of_4_bits();
+  return {};
 }
 
 // The checkpoint's own type; float32 where the weights are quantised.
@@ -69,8 +78,9 @@ bool needs_base(Layout layout) {
   return layout == Layout::kLora || layout == Layout::kProjectorOnly;
 }
 
-CheckpointWeights open_checkpoint_weights(CheckpointPlace& place, const fs::path& tower_folder,
-                                          int32_t num_tokens) {
+CheckpointWeights open_checkpoint_weights(CheckpointPlace& place, const LoadRequest& request,
+                                          const fs::path& tower_folder, int32_t num_tokens,
+                                          ThreadPool* pool) {
   CheckpointWeights weights;
   checkpoint::CheckpointDescription& description = place.description;
   std::vector<SourcePtr>& sources = weights.model.sources;
@@ -82,7 +92,8 @@ CheckpointWeights open_checkpoint_weights(CheckpointPlace& place, const fs::path
       description.config.has_vision && !tower_folder.empty() && !description.has_tower_weights;
   if (weights.is_tower_separate) sources.push_back(open_tower(tower_folder));
   if (needs_base(description.layout) && place.base.empty()) return weights;
-  sources.push_back(open_language_model(place.language_model()));
+  sources.push_back(open_language_model(place.language_model(),
+                                        {.keeps_blocks = keeps_packed(request), .pool = pool}));
   // A GGUF file or a base says by leaving the head out that it is tied.
   const bool can_learn = !place.base.empty() || place.is_gguf(place.path);
   if (can_learn && !sources.back()->tensors().contains("lm_head.weight")) {
@@ -94,13 +105,21 @@ CheckpointWeights open_checkpoint_weights(CheckpointPlace& place, const fs::path
   return weights;
 }
 
-Dtypes choose_dtypes(const LoadRequest& request, const CheckpointWeights& weights) {
-  Dtypes dtypes;
-  dtypes.model =
-      request.dtype == "auto" ? own_dtype(weights.model) : *dtype_from_name(request.dtype);
-  dtypes.vision = weights.is_tower_separate ? DType::kFloat32 : dtypes.model;
-  if (request.vision_dtype != "auto") dtypes.vision = *dtype_from_name(request.vision_dtype);
-  return dtypes;
+checkpoint::LoadModelOptions load_options(const LoadRequest& request,
+                                          const CheckpointWeights& weights) {
+  checkpoint::LoadModelOptions options;
+  options.forms = forms_of(request);
+  options.keeps_packed = keeps_packed(request);
+  const DType own = own_dtype(weights.model);
+  options.dtype = options.forms.is_quantized() ? DType::kFloat32 : own;
+  if (request.dtype != "auto") options.dtype = *dtype_from_name(request.dtype);
+  options.vision_dtype = weights.is_tower_separate ? DType::kFloat32
+                         : request.dtype == "auto" ? own
+                                                   : options.dtype;
+  if (request.vision_dtype != "auto") options.vision_dtype = *dtype_from_name(request.vision_dtype);
+  options.merges_adapters = request.lora == "merged";
+  options.rounds_to_float16 = request.rounds_to_float16;
+  return options;
 }
 
 }  // namespace llava::engine

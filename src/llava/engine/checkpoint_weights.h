@@ -19,22 +19,20 @@ struct CheckpointWeights {
 };
 
 /// Opens all sources of a checkpoint in their order of precedence. `place.description` learns from
-/// them whether the head is tied. `num_tokens` is the tokenizer's size.
+/// them whether the head is tied. `num_tokens` is the tokenizer's size. A GGUF language model gives
+/// its matrices packed unless the request names a compute type; `pool` (or null) repacks them and
+/// outlives the sources.
 ///
 /// Throws: what the readers throw.
-CheckpointWeights open_checkpoint_weights(CheckpointPlace& place,
+CheckpointWeights open_checkpoint_weights(CheckpointPlace& place, const LoadRequest& request,
                                           const std::filesystem::path& tower_folder,
-                                          int32_t num_tokens);
+                                          int32_t num_tokens, ThreadPool* pool);
 
-/// Compute types of the model and of its vision tower.
-struct Dtypes {
-  DType model = DType::kFloat32;
-  DType vision = DType::kFloat32;
-};
-
-/// Settles "auto": the checkpoint's own type, float32 where its weights are quantised; the tower in
-/// float32 when it comes from its own folder, as the original runs it, else as the model.
-Dtypes choose_dtypes(const LoadRequest& request, const CheckpointWeights& weights);
+/// How the request wants the weights held. "auto" compute types are settled: the language model's
+/// is the checkpoint's own, float32 where its weights are quantised; the tower's is float32 when it
+/// comes from its own folder, as the original runs it, else the checkpoint's own.
+checkpoint::LoadModelOptions load_options(const LoadRequest& request,
+                                          const CheckpointWeights& weights);
 
 /// The decoding defaults beside the weights: the base's for adapters and projectors, as the
 /// published loader reads them.

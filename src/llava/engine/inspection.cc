@@ -176,7 +176,8 @@ class Inspection {
   void add_tensors() {
     json_["tensors"] = OrderedJson::array();
     json_["bytes"] = 0;
-    const CheckpointWeights weights = open_checkpoint_weights(place_, tower_folder_, num_tokens_);
+    const CheckpointWeights weights =
+        open_checkpoint_weights(place_, request_, tower_folder_, num_tokens_, nullptr);
     int64_t bytes = 0;
     std::set<std::string> listed;
     for (const auto& source : weights.model.sources) {
@@ -252,22 +253,25 @@ class Inspection {
   }
 
   void add_memory(const model::LlavaConfig& config, const CheckpointWeights& weights) {
-    const Dtypes dtypes = choose_dtypes(request_, weights);
-    const checkpoint::WeightBytes bytes =
-        checkpoint::weight_bytes(config, dtypes.model, dtypes.vision);
+    const checkpoint::LoadModelOptions options = load_options(request_, weights);
+    const checkpoint::WeightBytes bytes = checkpoint::weight_bytes(config, weights.model, options);
     OrderedJson memory;
-    memory["dtype"] = dtype_name(dtypes.model);
-    memory["vision_dtype"] = dtype_name(dtypes.vision);
+    memory["dtype"] = dtype_name(options.dtype);
+    memory["vision_dtype"] = dtype_name(options.vision_dtype);
     // Merged adapters become part of the decoder's weights.
     const int64_t adapters =
-        request_.lora == "merged" ? 0 : num_adapter_values_ * item_size(dtypes.model);
+        request_.lora == "merged" ? 0 : num_adapter_values_ * item_size(options.dtype);
     const int64_t total = bytes.total() + adapters;
     memory["weights"] = total;
     memory["decoder"] = bytes.decoder;
     memory["projector"] = bytes.projector;
     memory["vision"] = bytes.vision;
     memory["adapters"] = adapters;
-    memory["kv_per_token"] = KvCache::bytes_per_token(config.decoder, dtypes.model);
+    memory["forms"] = OrderedJson::object();
+    for (const auto& [dtype, size] : bytes.by_dtype) {
+      memory["forms"][std::string(dtype_name(dtype))] = size;
+    }
+    memory["kv_per_token"] = KvCache::bytes_per_token(config.decoder, options.dtype);
     if (const auto available = available_memory_bytes()) {
       memory["available"] = *available;
       if (total > *available) {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/pretrained.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "llava/engine/checkpoint_images.h"
 #include "llava/engine/checkpoint_text.h"
 #include "llava/engine/checkpoint_weights.h"
@@ -12,20 +16,27 @@ namespace {
 namespace fs = std::filesystem;
 using checkpoint::Layout;
 
+// "q4_min, float32", the one with most bytes first.
+std::string dtypes_text(const checkpoint::WeightBytes& bytes) {
+  std::vector<std::pair<int64_t, DType>> sorted;
+  for (const auto& [dtype, size] : bytes.by_dtype) sorted.emplace_back(size, dtype);
+  std::sort(sorted.rbegin(), sorted.rend());
+  std::string text;
+  for (const auto& [size, dtype] : sorted) {
+    text += (text.empty() ? "" : ", ") + std::string(dtype_name(dtype));
+  }
+  return text;
+}
+
 std::unique_ptr<model::LlavaModel> load_weights(Context& ctx, const LoadRequest& request,
                                                 const CheckpointPlace& place,
                                                 const CheckpointWeights& weights,
                                                 const ProgressCallback& on_progress) {
-  const Dtypes dtypes = choose_dtypes(request, weights);
   const model::LlavaConfig& config = place.description.config;
   model::validate(config);
-  require_memory(checkpoint::weight_bytes(config, dtypes.model, dtypes.vision).total(),
-                 fmt::format("model '{}' in {}", place.name, dtype_name(dtypes.model)));
-  checkpoint::LoadModelOptions options;
-  options.dtype = dtypes.model;
-  options.vision_dtype = dtypes.vision;
-  options.merges_adapters = request.lora == "merged";
-  options.rounds_to_float16 = request.rounds_to_float16;
+  checkpoint::LoadModelOptions options = load_options(request, weights);
+  const auto bytes = checkpoint::weight_bytes(config, weights.model, options);
+  require_memory(bytes.total(), fmt::format("model '{}' in {}", place.name, dtypes_text(bytes)));
   options.on_progress = on_progress;
   return checkpoint::load_model(ctx, config, weights.model, options);
 }
@@ -66,7 +77,7 @@ Pretrained load_pretrained(Context& ctx, const LoadRequest& request,
   }
   result.generation = read_decoding_defaults(place);
   const CheckpointWeights weights =
-      open_checkpoint_weights(place, tower_folder, result.tokenizer->size());
+      open_checkpoint_weights(place, request, tower_folder, result.tokenizer->size(), ctx.pool);
   result.model = load_weights(ctx, request, place, weights, on_progress);
   result.name = place.name;
   result.path = place.path;

@@ -28,6 +28,8 @@ struct LoadRequest {
   std::string vision_tower;
   std::string dtype = "auto";
   std::string vision_dtype = "auto";
+  bool load_8bit = false;
+  bool load_4bit = false;
   std::string lora = "unmerged";
   std::string preprocess = "auto";
   std::string image_aspect_ratio;
@@ -45,13 +47,20 @@ struct LoadRequest {
     v.field("vision-tower", vision_tower,
             "folder of the vision tower, instead of the place config.json names");
     v.field(
-        "dtype", dtype, "compute type of the language model: auto keeps the checkpoint's",
+        "dtype", dtype,
+        "compute type of the language model: auto keeps the checkpoint's, and the blocks of a GGUF "
+        "file; any other widens them",
         one_of({"auto", "float32", "bfloat16", "float16", "f32", "bf16", "f16", "fp32", "fp16"}));
     v.field(
         "vision-dtype", vision_dtype,
         "compute type of the vision tower: auto is float32 for a tower of its own folder, as "
         "the original, else the language model's",
         one_of({"auto", "float32", "bfloat16", "float16", "f32", "bf16", "f16", "fp32", "fp16"}));
+    v.field("load-8bit", load_8bit,
+            "quantise the language model and the projector to 8 bits while loading");
+    v.field("load-4bit", load_4bit,
+            "quantise the language model to 4 bits while loading, head and projector to 8; "
+            "--load-8bit wins");
     v.field("lora", lora,
             "adapters beside the weights (unmerged) or added to them by the published float16 rule",
             one_of({"", "unmerged", "merged"}));

@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "llava/core/thread_pool.h"
 #include "llava/tensor/batch.h"
 #include "llava/tensor/tensor.h"
 
@@ -60,6 +61,8 @@ class Backend {
 /// What an operation needs besides its arguments; passed by reference through the model.
 struct Context {
   Backend& backend;
+  /// Threads for work on host memory between operations (loading); null: the caller's alone.
+  ThreadPool* pool = nullptr;
 };
 
 }  // namespace llava

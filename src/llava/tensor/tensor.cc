@@ -65,13 +65,6 @@ int64_t checked_numel(const Shape& shape) {
   return *numel;
 }
 
-int64_t checked_bytes(DType dtype, const Shape& shape, int64_t numel) {
-  const auto bytes =
-      is_packed(dtype) ? packed_bytes(dtype, shape) : checked_mul(numel, item_size(dtype));
-  LLAVA_CHECK(bytes.has_value(), "{} of shape {}", dtype_name(dtype), to_text(shape));
-  return *bytes;
-}
-
 }  // namespace
 
 std::string to_text(const Shape& shape) {
@@ -83,11 +76,18 @@ std::string to_text(const Shape& shape) {
   return text + "]";
 }
 
+int64_t tensor_bytes(const Shape& shape, DType dtype) {
+  const auto bytes = is_packed(dtype) ? packed_bytes(dtype, shape)
+                                      : checked_mul(checked_numel(shape), item_size(dtype));
+  LLAVA_CHECK(bytes.has_value(), "{} of shape {}", dtype_name(dtype), to_text(shape));
+  return *bytes;
+}
+
 Tensor::Tensor(std::shared_ptr<Storage> storage, DType dtype, Shape shape, int64_t offset)
     : storage_(std::move(storage)),
       shape_(std::move(shape)),
       numel_(checked_numel(shape_)),
-      num_bytes_(checked_bytes(dtype, shape_, numel_)),
+      num_bytes_(tensor_bytes(shape_, dtype)),
       offset_(offset),
       dtype_(dtype) {
   LLAVA_CHECK(storage_ != nullptr && offset >= 0 && (offset == 0 || !is_packed(dtype)), "offset {}",
@@ -100,7 +100,7 @@ Tensor::Tensor(std::shared_ptr<Storage> storage, DType dtype, Shape shape, int64
 }
 
 Tensor Tensor::empty(Shape shape, DType dtype) {
-  const int64_t bytes = checked_bytes(dtype, shape, checked_numel(shape));
+  const int64_t bytes = tensor_bytes(shape, dtype);
   return Tensor(std::make_shared<OwnedStorage>(bytes), dtype, std::move(shape));
 }
 

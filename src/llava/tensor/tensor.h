@@ -22,6 +22,11 @@ using Shape = std::vector<int64_t>;
 /// "[2, 3, 64]".
 std::string to_text(const Shape& shape);
 
+/// Bytes of a tensor of this shape and dtype, packed forms with their padding.
+///
+/// Throws: Error(kInternal) when that is no tensor or the size does not fit.
+int64_t tensor_bytes(const Shape& shape, DType dtype);
+
 /// Memory of one or more tensors. A backend that keeps tensors elsewhere derives from it.
 class Storage {
  public:

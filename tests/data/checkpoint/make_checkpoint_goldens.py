@@ -295,8 +295,8 @@ def make_gguf():
     writer.close()
 
     def language_model(name, architecture, heads, kv_heads, bias=False, rope_freqs=None, head=True, align=None,
-                       **extra):
-        width, head_dim, forward, vocab = 12, extra.get("key_length", 4), 16, 10
+                       block_kinds=(), **extra):
+        width, head_dim, forward, vocab = 32 if block_kinds else 12, extra.get("key_length", 4), 16, 10
         writer = gguf.GGUFWriter(folder / f"{name}.gguf", architecture)
         if align:
             writer.add_custom_alignment(align)
@@ -329,6 +329,12 @@ def make_gguf():
         def add(gguf_name, original_name, shape, permuted_heads=0):
             values = rng.standard_normal(shape).astype(np.float32)
             original[original_name] = values
+            if block_kinds and len(shape) == 2 and shape[1] % 32 == 0:
+                kind = block_kinds[len(original) % len(block_kinds)]
+                original[original_name] = gguf.dequantize(gguf.quantize(values, kind), kind)
+                stored = permute(values, permuted_heads) if permuted_heads else values
+                writer.add_tensor(gguf_name, gguf.quantize(np.ascontiguousarray(stored), kind), raw_dtype=kind)
+                return
             stored = permute(values, permuted_heads) if permuted_heads and architecture == "llama" else values
             writer.add_tensor(gguf_name, np.ascontiguousarray(stored))
 
@@ -376,6 +382,8 @@ def make_gguf():
                    rope_freqs=llama3_divisors(5e5, 16, 8.0), head=False)
     language_model("qwen2", "qwen2", 3, 1, bias=True, head=False)
     language_model("unknown_rope", "llama", 3, 1, rope_freqs=[1.0, 3.0], head=False)
+    language_model("llama_blocks", "llama", 4, 2, key_length=8,
+                   block_kinds=[kinds.Q8_0, kinds.Q4_1, kinds.Q4_0, kinds.Q5_1, kinds.Q5_0])
     save_file({key: np.ascontiguousarray(value) for key, value in expected.items()}, folder / "expected.safetensors")
 
 

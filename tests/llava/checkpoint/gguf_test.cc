@@ -7,6 +7,7 @@
 #include "llava/checkpoint/gguf_language_model.h"
 #include "llava/checkpoint/safetensors.h"
 #include "llava/core/file.h"
+#include "llava/tensor/packed.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -83,7 +84,7 @@ TEST(Gguf, ReadsMetadataOfEveryType) {
 
 TEST(Gguf, LanguageModelsHaveOriginalNamesAndRowOrder) {
   const auto expected = SafetensorsFile::open(data("expected.safetensors"));
-  for (const std::string name : {"llama", "llama_bias", "llama3", "qwen2"}) {
+  for (const std::string name : {"llama", "llama_bias", "llama3", "qwen2", "llama_blocks"}) {
     SCOPED_TRACE(name);
     const auto source = gguf_language_model(GgufFile::open(data(name + ".gguf")));
     std::size_t count = 0;
@@ -96,6 +97,30 @@ TEST(Gguf, LanguageModelsHaveOriginalNamesAndRowOrder) {
     EXPECT_EQ(source->tensors().size(), count);
     EXPECT_GE(count, 11u);
   }
+}
+
+TEST(Gguf, KeptBlocksAreTheSameWeightsInTheSameOrder) {
+  ThreadPool pool(2);
+  int num_packed = 0;
+  for (const std::string name : {"llama", "llama_blocks"}) {
+    const auto file = GgufFile::open(data(name + ".gguf"));
+    const auto floats = gguf_language_model(file);
+    for (ThreadPool* threads : {&pool, static_cast<ThreadPool*>(nullptr)}) {
+      const auto packed = gguf_language_model(file, {.keeps_blocks = true, .pool = threads});
+      for (const auto& [key, info] : packed->tensors()) {
+        SCOPED_TRACE(key);
+        const Tensor kept = packed->load(key);
+        EXPECT_EQ(kept.dtype(), info.dtype);
+        EXPECT_EQ(kept.shape(), info.shape);
+        const bool is_matrix_of_blocks =
+            info.shape.size() == 2 && info.stored_as != "F32" && info.stored_as != "F16";
+        ASSERT_EQ(is_packed(info.dtype), is_matrix_of_blocks) << info.stored_as;
+        expect_equal(is_packed(info.dtype) ? dequantize(kept) : kept, floats->load(key));
+        num_packed += is_packed(info.dtype);
+      }
+    }
+  }
+  EXPECT_GE(num_packed, 2 * 8);
 }
 
 TEST(Gguf, ReadsTheDecoderConfig) {
