@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace llava::kernels {
@@ -58,7 +60,18 @@ std::vector<std::string> cpu_features() {
 #elif defined(__aarch64__)
 
 std::string cpu_name() { return "aarch64"; }
-std::vector<std::string> cpu_features() { return {"neon"}; }
+std::vector<std::string> cpu_features() {
+  std::vector<std::string> features{"neon"};
+#if defined(__linux__)
+  // Bits of the kernel's documentation, arm64/elf_hwcaps: HWCAP_ASIMDDP and HWCAP2_I8MM.
+  if ((getauxval(AT_HWCAP) & (1ul << 20)) != 0) features.emplace_back("dotprod");
+  if ((getauxval(AT_HWCAP2) & (1ul << 13)) != 0) features.emplace_back("i8mm");
+#elif defined(__APPLE__)
+  // Every such processor has it.
+  features.emplace_back("dotprod");
+#endif
+  return features;
+}
 
 #else
 

@@ -32,7 +32,11 @@ std::vector<const KernelTable*> find_available() {
     }
   }
 #elif defined(__aarch64__)
-  if (has({"neon"})) tables.push_back(&neon::table());
+  if (has({"neon"})) {
+    tables.push_back(&neon::table());
+    if (has({"dotprod"})) tables.push_back(&neondot::table());
+    if (has({"i8mm"})) tables.push_back(&neoni8mm::table());
+  }
 #endif
   return tables;
 }

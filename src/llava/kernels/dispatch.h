@@ -14,7 +14,7 @@
 namespace llava::kernels {
 
 /// The tables this processor can run, slowest first: scalar, then avx2, avxvnni, avx512,
-/// avx512vnni and avx512bf16, or neon.
+/// avx512vnni and avx512bf16, or neon, neondot and neoni8mm.
 ///
 /// Threads: safe.
 std::span<const KernelTable* const> available();

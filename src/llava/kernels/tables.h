@@ -21,8 +21,7 @@ extern const PackedKernels kPackedKernels[kNumPacked];
 }  // namespace avx2
 namespace avxvnni {
 const KernelTable& table() noexcept;
-extern const PackedKernels kPackedKernels[kNumPacked];
-}  // namespace avxvnni
+}
 namespace avx512 {
 const KernelTable& table() noexcept;
 extern const PackedKernels kPackedKernels[kNumPacked];
@@ -35,6 +34,13 @@ namespace avx512bf16 {
 const KernelTable& table() noexcept;
 }
 namespace neon {
+const KernelTable& table() noexcept;
+extern const PackedKernels kPackedKernels[kNumPacked];
+}  // namespace neon
+namespace neondot {
+const KernelTable& table() noexcept;
+}
+namespace neoni8mm {
 const KernelTable& table() noexcept;
 }
 

@@ -131,7 +131,7 @@ struct Neon {
 namespace neon {
 
 const KernelTable& table() noexcept {
-  static constexpr KernelTable kTable = make_table<Neon>("neon", scalar::kPackedKernels);
+  static constexpr KernelTable kTable = make_table<Neon>("neon", kPackedKernels);
   return kTable;
 }
 

@@ -70,6 +70,16 @@ struct Tile {
     }
   }
 
+  /// What is added to the products of codes: they are unsigned, or where kHasSignedCodes those of 8
+  /// bits are less 128.
+  [[gnu::always_inline]] static int32_t first_value(PackedActivations::Sum sum) {
+    if constexpr (I::kHasSignedCodes && !kIs4Bit) {
+      return packed_has_minimum(form) ? 128 * static_cast<int32_t>(sum.number) : 0;
+    } else {
+      return packed_has_minimum(form) ? 0 : sum.integer;
+    }
+  }
+
   /// sums[c][..] += the products of steps [begin, end) of 4 inputs of one group.
   template <int P, int C>
   [[gnu::always_inline]] static void accumulate(const std::byte* codes, int64_t stride, int begin,
@@ -129,8 +139,7 @@ struct Tile {
       typename I::Sum sums[C][P * kParts];
 #pragma GCC unroll 8
       for (int c = 0; c < C; ++c) {
-        const int32_t first =
-            packed_has_minimum(form) ? 0 : x[c].sums[group * kScales + part].integer;
+        const int32_t first = first_value(x[c].sums[group * kScales + part]);
 #pragma GCC unroll 8
         for (int v = 0; v < P * kParts; ++v) sums[c][v] = I::template start<kIs4Bit>(first);
       }
@@ -142,8 +151,7 @@ struct Tile {
                                     (part * kPackedPanel + v % kParts * I::kLanes) * kHalfBytes);
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) {
-          const int32_t first =
-              packed_has_minimum(form) ? 0 : x[c].sums[group * kScales + part].integer;
+          const int32_t first = first_value(x[c].sums[group * kScales + part]);
           const typename I::Int products = I::template finish<kIs4Bit>(sums[c][v], first);
           block[c][v] = I::fma(I::to_float(products), scale, block[c][v]);
         }

@@ -24,6 +24,7 @@ struct Avx2Packed {
   static constexpr int kDirectRows = 3;
   static constexpr int kTileRows = 3;
   static constexpr int kSlabsAhead = 3;
+  static constexpr bool kHasSignedCodes = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE V zero() { return _mm256_setzero_ps(); }

@@ -25,6 +25,7 @@ struct Avx512Packed {
   static constexpr int kDirectRows = 8;
   static constexpr int kTileRows = 6;
   static constexpr int kSlabsAhead = 3;
+  static constexpr bool kHasSignedCodes = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE V zero() { return _mm512_setzero_ps(); }

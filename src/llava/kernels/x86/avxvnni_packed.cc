@@ -20,7 +20,7 @@ struct AvxVnni : Avx2Packed {
 
 namespace avxvnni {
 
-const PackedKernels kPackedKernels[kNumPacked] = {
+static constexpr PackedKernels kPackedKernels[kNumPacked] = {
     packed_kernels<DotProducts<AvxVnni>, kPackedQ4>(),
     packed_kernels<DotProducts<AvxVnni>, kPackedQ4Min>(),
     packed_kernels<DotProducts<AvxVnni>, kPackedQ8>(),
