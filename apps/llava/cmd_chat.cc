@@ -139,9 +139,9 @@ class Chat {
     callbacks.on_id = [&](int32_t id) {
       if (id < session_.pretrained.tokenizer->size()) show(streamer.push(id));
     };
-    Context ctx = session_.runtime.context();
     engine::Answer answer =
-        engine::generate_answer(ctx, session_.pretrained, prompt, options_.answer, callbacks, stop);
+        engine::generate_answer(session_.engine_for(prompt, options_.answer), session_.pretrained,
+                                prompt, options_.answer, callbacks, stop);
     show(streamer.finish());
     fmt::print("\n");
     return answer;

@@ -114,9 +114,10 @@ int run_command(const Arguments& arguments) {
   TrimmedPrinter printer;
   engine::AnswerCallbacks callbacks;
   if (!options.json) callbacks.on_text = [&](std::string_view text) { printer.print(text); };
-  Context ctx = session.runtime.context();
-  const engine::Answer answer =
-      engine::generate_answer(ctx, pretrained, prompt, options.answer, callbacks);
+  // One question needs no more cache than its own.
+  session.engine_options.kv_cache_tokens = 1;
+  const engine::Answer answer = engine::generate_answer(
+      session.engine_for(prompt, options.answer), pretrained, prompt, options.answer, callbacks);
   if (options.json) {
     fmt::print("{}\n", to_text(to_json(session, prompt, answer, preprocess_ms)));
   } else {

@@ -36,6 +36,16 @@ Session::Session(const RuntimeOptions& options, const engine::LoadRequest& reque
                             {"ms", load_ms}});
 }
 
+engine::Engine& Session::engine_for(const engine::PreparedPrompt& prompt,
+                                    const engine::AnswerOptions& options) {
+  const int64_t needed = tokens_needed(prompt, resolve_params(pretrained, options, prompt));
+  if (!engine || engine->capacity_tokens() < needed) {
+    engine.reset();
+    engine = engine::open_engine(runtime.context(), pretrained, engine_options, needed);
+  }
+  return *engine;
+}
+
 std::vector<engine::PreparedImage> prepare_pictures(const Session& session,
                                                     const std::vector<std::string>& locations,
                                                     const PictureOptions& options,

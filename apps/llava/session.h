@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "llava/engine/answer.h"
+#include "llava/engine/open_engine.h"
 #include "llava/engine/pretrained.h"
 #include "llava/runtime.h"
 #include "picture_source.h"
@@ -19,6 +20,13 @@ struct Session {
   Runtime runtime;
   engine::Pretrained pretrained;
   double load_ms = 0;
+  engine::EngineOptions engine_options;
+  std::unique_ptr<engine::Engine> engine;
+
+  /// The session's engine, with room for this answer: opened with the first question, and again
+  /// for one that needs a larger cache.
+  engine::Engine& engine_for(const engine::PreparedPrompt& prompt,
+                             const engine::AnswerOptions& options);
 
   Session(const RuntimeOptions& options, const engine::LoadRequest& request);
 };

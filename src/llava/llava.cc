@@ -6,6 +6,7 @@
 #include "llava/engine/answer.h"
 #include "llava/engine/bundled_model.h"
 #include "llava/engine/dialogue.h"
+#include "llava/engine/open_engine.h"
 #include "llava/image/decode.h"
 #include "llava/runtime.h"
 
@@ -61,9 +62,8 @@ class LoadedModel final : public Model {
     options.max_new_tokens = question.max_new_tokens;
     options.stop = question.stop;
     options.seed = question.seed;
-    Context ctx = runtime_.context();
     engine::Answer answer =
-        engine::generate_answer(ctx, pretrained_, prompt, options,
+        engine::generate_answer(engine_for(prompt, options), pretrained_, prompt, options,
                                 {.on_id = {}, .on_text = question.on_text}, question.cancel);
     return {.text = std::move(answer.text),
             .finish_reason = std::string(finish_reason_name(answer.finish_reason)),
@@ -74,6 +74,17 @@ class LoadedModel final : public Model {
   }
 
  private:
+  // The engine is opened with the first question, and again for one that needs a larger cache.
+  engine::Engine& engine_for(const engine::PreparedPrompt& prompt,
+                             const engine::AnswerOptions& options) {
+    const int64_t needed = tokens_needed(prompt, resolve_params(pretrained_, options, prompt));
+    if (!engine_ || engine_->capacity_tokens() < needed) {
+      engine_.reset();
+      engine_ = engine::open_engine(runtime_.context(), pretrained_, {}, needed);
+    }
+    return *engine_;
+  }
+
   std::string prompt_text(const Question& question) const {
     engine::Dialogue dialogue(pretrained_,
                               engine::choose_conv_mode(pretrained_, question.conv_mode));
@@ -89,6 +100,7 @@ class LoadedModel final : public Model {
 
   Runtime runtime_;
   engine::Pretrained pretrained_;
+  std::unique_ptr<engine::Engine> engine_;
 };
 
 }  // namespace

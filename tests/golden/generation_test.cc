@@ -11,6 +11,7 @@
 #include "llava/core/json.h"
 #include "llava/engine/answer.h"
 #include "llava/engine/dialogue.h"
+#include "llava/engine/open_engine.h"
 #include "llava/engine/prompt_images.h"
 #include "llava/image/decode.h"
 #include "llava/runtime.h"
@@ -58,14 +59,16 @@ class OpenModel {
 
   engine::Generated generate(const engine::PreparedPrompt& prompt,
                              const engine::GenerationParams& params) {
-    engine::ModelRunner runner(ctx_, *pretrained_.model, prompt.num_tokens(), params.max_new_tokens,
-                               params.num_beams);
-    std::vector<float> logits;
-    const int32_t sequence = runner.prefill(runner.embed(prompt.inputs()), logits);
-    if (params.num_beams > 1) {
-      return engine::beam_search(runner, sequence, std::move(logits), params, {});
+    const auto engine =
+        engine::open_engine(ctx_, pretrained_, {}, engine::tokens_needed(prompt, params));
+    const auto stream = engine->submit(engine::make_request(prompt, params, {}));
+    engine::Generated generated;
+    while (const auto delta = stream->next()) {
+      for (const engine::TokenChoice& token : delta->tokens) generated.ids.push_back(token.id);
+      if (delta->finish_reason) generated.finish_reason = *delta->finish_reason;
+      generated.score = delta->score;
     }
-    return engine::generate(runner, sequence, std::move(logits), params, {}, {}, {});
+    return generated;
   }
 
  private:

@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/answer.h"
 
-#include <chrono>
+#include <algorithm>
 #include <random>
 
 #include "llava/core/error.h"
 #include "llava/core/log.h"
-#include "llava/engine/memory.h"
-#include "llava/engine/stop.h"
 #include "llava/text/python_text.h"
-#include "llava/text/stream_decoder.h"
 
 namespace llava::engine {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 // The published library's default, not the model's: top-k is 50 unless a file says otherwise.
 constexpr int32_t kDefaultTopK = 50;
@@ -39,15 +30,6 @@ int32_t fit_context(const Pretrained& pretrained, const PreparedPrompt& prompt, 
     log_warning("answer_limited_by_context", {{"max_new_tokens", room}, {"asked_for", asked_for}});
   }
   return std::min(room, asked_for);
-}
-
-void check_memory(const Pretrained& pretrained, const PreparedPrompt& prompt,
-                  const GenerationParams& params) {
-  const int64_t tokens = int64_t{prompt.num_tokens()} +
-                         int64_t{params.max_new_tokens} * std::max(1, 2 * params.num_beams - 1);
-  const int64_t per_token =
-      KvCache::bytes_per_token(pretrained.model->config.decoder, pretrained.model->dtype());
-  require_memory(tokens * per_token, fmt::format("the KV cache of {} tokens", tokens));
 }
 
 }  // namespace
@@ -86,55 +68,45 @@ GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOption
   return params;
 }
 
-Answer generate_answer(Context& ctx, const Pretrained& pretrained, const PreparedPrompt& prompt,
+int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params) {
+  // Beams fork before their parents are released.
+  const int64_t num_branches = std::max(1, 2 * params.num_beams - 1);
+  return prompt.num_tokens() + int64_t{params.max_new_tokens} * num_branches;
+}
+
+GenerationRequest make_request(const PreparedPrompt& prompt, GenerationParams params,
+                               std::vector<std::string> stop) {
+  GenerationRequest request;
+  request.prompt = prompt.sequence;
+  request.images = prompt.images;
+  request.params = std::move(params);
+  request.stop = std::move(stop);
+  return request;
+}
+
+Answer generate_answer(Engine& engine, const Pretrained& pretrained, const PreparedPrompt& prompt,
                        const AnswerOptions& options, const AnswerCallbacks& callbacks,
                        std::stop_token stop) {
-  const GenerationParams params = resolve_params(pretrained, options, prompt);
-  validate(params);
-  check_memory(pretrained, prompt, params);
+  const std::shared_ptr<AnswerStream> stream = engine.submit(
+      make_request(prompt, resolve_params(pretrained, options, prompt), options.stop));
+  const std::stop_callback cancel(stop, [&] { stream->cancel(); });
   Answer answer;
-  const auto start = Clock::now();
-  ModelRunner runner(ctx, *pretrained.model, prompt.num_tokens(), params.max_new_tokens,
-                     params.num_beams);
-  const Tensor embeds_TD = runner.embed(prompt.inputs());
-  answer.timings.encode_ms = ms_since(start);
-  const auto prefill_start = Clock::now();
-  std::vector<float> logits;
-  const int32_t sequence = runner.prefill(embeds_TD, logits);
-  answer.timings.prefill_ms = ms_since(prefill_start);
-
-  text::StreamDecoder decoder(*pretrained.tokenizer, /*skip_special=*/true);
-  StopChecker checker(options.stop);
-  const auto show = [&](const std::string& text) {
-    answer.text += text;
-    if (callbacks.on_text && !text.empty()) callbacks.on_text(text);
-  };
-  const auto on_token = [&](int32_t id) {
-    if (answer.timings.first_token_ms == 0) answer.timings.first_token_ms = ms_since(start);
-    if (callbacks.on_id) callbacks.on_id(id);
-    // Rows beyond the vocabulary pad published tables; like the published decoders, they are no
-    // text.
-    if (id < pretrained.tokenizer->size()) show(checker.push(decoder.push(id)));
-    return !checker.is_stopped();
-  };
-  const auto decode_start = Clock::now();
-  Generated generated;
-  if (params.num_beams > 1) {
-    generated = beam_search(runner, sequence, std::move(logits), params, stop);
-    for (const int32_t id : generated.ids) {
-      if (on_token(id)) continue;
-      generated.finish_reason = FinishReason::kStopString;
-      break;
+  while (const auto delta = stream->next()) {
+    for (const TokenChoice& token : delta->tokens) {
+      answer.ids.push_back(token.id);
+      if (callbacks.on_id) callbacks.on_id(token.id);
     }
-  } else {
-    generated = generate(runner, sequence, std::move(logits), params, on_token, {}, stop);
+    answer.text += delta->text;
+    if (callbacks.on_text && !delta->text.empty()) callbacks.on_text(delta->text);
+    if (delta->finish_reason) answer.finish_reason = *delta->finish_reason;
   }
-  show(checker.push(decoder.finish()));
-  show(checker.finish());
   answer.text = text::strip_space(answer.text);
-  answer.timings.decode_ms = ms_since(decode_start);
-  answer.ids = std::move(generated.ids);
-  answer.finish_reason = generated.finish_reason;
+  const AnswerUsage usage = stream->usage();
+  answer.cached_tokens = usage.cached_tokens;
+  answer.timings = {.encode_ms = usage.encode_ms,
+                    .prefill_ms = usage.first_token_ms - usage.queue_ms - usage.encode_ms,
+                    .first_token_ms = usage.first_token_ms,
+                    .decode_ms = usage.decode_ms};
   return answer;
 }
 

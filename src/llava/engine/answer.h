@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "llava/engine/generation.h"
+#include "llava/engine/engine.h"
 #include "llava/engine/prompt_images.h"
 
 namespace llava::engine {
@@ -47,7 +47,6 @@ struct AnswerOptions {
 
 /// What an answer is made for.
 struct AnswerTimings {
-  double preprocess_ms = 0;
   double encode_ms = 0;
   double prefill_ms = 0;
   double first_token_ms = 0;
@@ -58,6 +57,7 @@ struct Answer {
   std::string text;  ///< special tokens skipped, outer whitespace trimmed, cut at a stop string
   std::vector<int32_t> ids;
   FinishReason finish_reason = FinishReason::kLength;
+  int32_t cached_tokens = 0;  ///< of the prompt, computed for an earlier one
   AnswerTimings timings;
 };
 
@@ -72,11 +72,19 @@ struct AnswerCallbacks {
 GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOptions& options,
                                 const PreparedPrompt& prompt);
 
-/// Generates one answer. Cancelled through `stop` between two tokens.
+/// Tokens of KV cache that an answer may need.
+int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params);
+
+/// What the engine is asked for an answer to `prompt`.
+GenerationRequest make_request(const PreparedPrompt& prompt, GenerationParams params,
+                               std::vector<std::string> stop);
+
+/// Generates one answer and waits for it; the callbacks are called on this thread. Cancelled
+/// through `stop` between two tokens.
 ///
 /// Throws: Error(kInvalidArgument) when the prompt leaves no room in the context, with all counts,
-/// before any work; Error(kResourceExhausted) when the KV cache does not fit.
-Answer generate_answer(Context& ctx, const Pretrained& pretrained, const PreparedPrompt& prompt,
+/// before any work, and what Engine::submit and the stream throw.
+Answer generate_answer(Engine& engine, const Pretrained& pretrained, const PreparedPrompt& prompt,
                        const AnswerOptions& options, const AnswerCallbacks& callbacks,
                        std::stop_token stop = {});
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <stop_token>
 
 #include "llava/core/check.h"
 #include "llava/core/error.h"
@@ -156,35 +155,6 @@ void BeamSearch::add_finished(const Candidate& candidate) {
                        [](double mine, const Hypothesis& other) { return mine > other.score; });
   finished_.insert(place, {std::move(ids), score});
   if (finished_.size() > capacity) finished_.pop_back();
-}
-
-Generated beam_search(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
-                      const GenerationParams& params, std::stop_token stop) {
-  validate(params);
-  BeamSearch search(params);
-  std::vector<int32_t> sequences{sequence};
-  std::vector<std::vector<float>> logits{std::move(first_logits)};
-  while (!stop.stop_requested()) {
-    const std::vector<std::span<const float>> rows(logits.begin(), logits.end());
-    const std::vector<BeamToken>& next = search.step(rows);
-    if (search.is_over()) break;
-    // The last use of a parent's sequence takes it over; earlier ones fork it.
-    std::vector<int> uses(sequences.size(), 0);
-    for (const BeamToken& beam : next) ++uses[beam.parent];
-    for (std::size_t i = 0; i < sequences.size(); ++i) {
-      if (uses[i] == 0) model.release(sequences[i]);
-    }
-    std::vector<int32_t> extended;
-    std::vector<SequenceToken> tokens;
-    for (const BeamToken& beam : next) {
-      const int32_t parent = sequences[beam.parent];
-      extended.push_back(--uses[beam.parent] == 0 ? parent : model.fork(parent));
-      tokens.push_back({extended.back(), beam.id});
-    }
-    sequences = std::move(extended);
-    logits = model.step(tokens);
-  }
-  return search.result();
 }
 
 }  // namespace llava::engine

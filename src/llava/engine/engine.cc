@@ -209,7 +209,7 @@ class Engine::Loop {
     active->request = std::move(arrival.request);
     active->stream = std::move(arrival.stream);
     active->submitted = arrival.time;
-    for (const RequestImage& image : active->request.images) {
+    for (const PreparedImage& image : active->request.images) {
       active->image_numbers.push_back(registry_.intern(image.key));
     }
     active->usage.prompt_tokens = static_cast<int32_t>(active->request.prompt.ids.size());
@@ -365,14 +365,14 @@ class Engine::Loop {
     const auto place = std::ranges::find(active.image_numbers, image);
     const auto index = static_cast<std::size_t>(place - active.image_numbers.begin());
     try {
-      runner_->encode(image, active.request.images[index].tiles);
+      runner_->encode(image, active.request.images[index]);
     } catch (const std::bad_alloc&) {
       make_room();
-      runner_->encode(image, active.request.images[index].tiles);
+      runner_->encode(image, active.request.images[index]);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kResourceExhausted) throw;
       make_room();
-      runner_->encode(image, active.request.images[index].tiles);
+      runner_->encode(image, active.request.images[index]);
     }
   }
 

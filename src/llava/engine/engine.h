@@ -12,6 +12,7 @@
 #include "llava/engine/answer_stream.h"
 #include "llava/engine/generation_request.h"
 #include "llava/engine/image_registry.h"
+#include "llava/engine/runner.h"
 #include "llava/engine/scheduler.h"
 #include "llava/text/tokenizer.h"
 

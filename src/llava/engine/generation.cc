@@ -5,17 +5,8 @@
 #include <cmath>
 
 #include "llava/core/error.h"
-#include "llava/engine/token_chooser.h"
 
 namespace llava::engine {
-namespace {
-
-bool contains(const std::vector<int32_t>& ids, int32_t id) {
-  return std::find(ids.begin(), ids.end(), id) != ids.end();
-}
-
-}  // namespace
-
 std::string_view finish_reason_name(FinishReason reason) noexcept {
   switch (reason) {
     case FinishReason::kEndToken:
@@ -58,43 +49,6 @@ void validate(const GenerationParams& params) {
   require(params.max_new_tokens >= 1, "max-new-tokens", params.max_new_tokens, "at least 1");
   require(params.num_beams >= 1 && params.num_beams <= 256, "num-beams", params.num_beams,
           "from 1 to 256");
-}
-
-Generated generate(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
-                   const GenerationParams& params, const TokenCallback& on_token,
-                   const LogitsCallback& on_logits, std::stop_token stop) {
-  validate(params);
-  TokenChooser chooser(params.sampling, {.end_ids = params.end_ids,
-                                         .penalty_ids = params.penalty_ids,
-                                         .num_ids = params.num_allowed_ids});
-  ChooserScratch scratch;
-  Generated result;
-  std::vector<float> logits = std::move(first_logits);
-  for (;;) {
-    if (stop.stop_requested()) {
-      result.finish_reason = FinishReason::kCancelled;
-      return result;
-    }
-    if (on_logits) on_logits(logits);
-    const int32_t id = chooser.choose(logits, scratch).id;
-    chooser.accept(id);
-    result.ids.push_back(id);
-    const bool goes_on = !on_token || on_token(id);
-    if (contains(params.end_ids, id)) {
-      result.finish_reason = FinishReason::kEndToken;
-      return result;
-    }
-    if (!goes_on) {
-      result.finish_reason = FinishReason::kStopString;
-      return result;
-    }
-    if (static_cast<int32_t>(result.ids.size()) >= params.max_new_tokens) {
-      result.finish_reason = FinishReason::kLength;
-      return result;
-    }
-    const SequenceToken next{sequence, id};
-    logits = std::move(model.step({&next, 1}).front());
-  }
 }
 
 }  // namespace llava::engine

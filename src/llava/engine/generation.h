@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Generation settings and results, and the loop that turns logits into tokens.
+// Generation settings and results.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <span>
-#include <stop_token>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "llava/engine/sampler.h"
-#include "llava/engine/token_model.h"
 
 namespace llava::engine {
 
@@ -48,27 +43,6 @@ struct Generated {
   /// Beam search: the score of the answer, sum of log-probabilities / length^length_penalty.
   double score = 0;
 };
-
-/// Called with each new id as it is chosen; returning false ends the answer with kStopString. Beam
-/// search calls it once for every id of the best beam, at the end.
-using TokenCallback = std::function<bool(int32_t id)>;
-
-/// Called with the raw logits of each step, for margins and logprobs. May be
-/// empty.
-using LogitsCallback = std::function<void(std::span<const float> logits)>;
-
-/// Greedy decoding or sampling of one sequence whose prompt is already in the model.
-///
-/// `first_logits` follow the prompt. Checks `stop` before every step.
-/// Throws: Error(kInvalidArgument) for settings out of range, Error(kBadFormat) for logits that are
-/// not numbers.   Threads: those of `model`.
-Generated generate(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
-                   const GenerationParams& params, const TokenCallback& on_token,
-                   const LogitsCallback& on_logits, std::stop_token stop);
-
-/// Beam search over a model whose sequences it may fork; see beam_search.h.
-Generated beam_search(TokenModel& model, int32_t sequence, std::vector<float> first_logits,
-                      const GenerationParams& params, std::stop_token stop);
 
 /// Names the first setting that cannot be. Throws: Error(kInvalidArgument).
 void validate(const GenerationParams& params);

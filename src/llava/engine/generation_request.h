@@ -9,17 +9,10 @@
 #include <vector>
 
 #include "llava/engine/generation.h"
-#include "llava/engine/image_key.h"
-#include "llava/engine/runner.h"
+#include "llava/engine/prepared_image.h"
 #include "llava/text/multimodal_sequence.h"
 
 namespace llava::engine {
-
-/// A picture of a request, preprocessed.
-struct RequestImage {
-  ImageKey key;
-  ImageTiles tiles;
-};
 
 /// Everything a request needs; checked by Engine::submit.
 struct GenerationRequest {
@@ -32,7 +25,7 @@ struct GenerationRequest {
   std::string cache_salt;
   /// Ids with placeholders, and where the pictures are in them.
   text::MultimodalSequence prompt;
-  std::vector<RequestImage> images;
+  std::vector<PreparedImage> images;
   GenerationParams params;
   /// Answers drawn from the same prompt; choice 0 is what a single answer would be.
   int32_t num_choices = 1;

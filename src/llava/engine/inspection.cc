@@ -10,7 +10,7 @@
 #include "llava/engine/checkpoint_images.h"
 #include "llava/engine/checkpoint_text.h"
 #include "llava/engine/checkpoint_weights.h"
-#include "llava/engine/kv_cache.h"
+#include "llava/engine/kv_pages.h"
 #include "llava/engine/memory.h"
 
 namespace llava::engine {
@@ -271,7 +271,7 @@ class Inspection {
     for (const auto& [dtype, size] : bytes.by_dtype) {
       memory["forms"][std::string(dtype_name(dtype))] = size;
     }
-    memory["kv_per_token"] = KvCache::bytes_per_token(config.decoder, options.dtype);
+    memory["kv_per_token"] = KvPages::bytes_per_token(config.decoder, options.dtype);
     if (const auto available = available_memory_bytes()) {
       memory["available"] = *available;
       if (total > *available) {

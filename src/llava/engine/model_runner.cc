@@ -1,93 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/model_runner.h"
 
-#include <numeric>
+#include <algorithm>
+#include <vector>
 
 #include "llava/core/check.h"
+#include "llava/text/multimodal_sequence.h"
 
 namespace llava::engine {
 namespace {
 
-int32_t num_pages(int64_t num_prompt_tokens, int64_t num_new_tokens, int32_t num_sequences) {
-  if (num_sequences == 1) return KvCache::pages_for(num_prompt_tokens + num_new_tokens);
-  // Beams share the prompt's full pages. Each owns the rest, and a fork lives beside its parent
-  // until the parent is released.
-  const int64_t own = KvCache::pages_for(num_new_tokens) + 1;
-  return KvCache::pages_for(num_prompt_tokens) +
-         static_cast<int32_t>(own * (int64_t{2} * num_sequences));
-}
+// A step as the model takes it: the items' symbols one after the other.
+struct FlatStep {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> positions;
+  std::vector<SequenceSlice> slices;
+  std::vector<int32_t> wanted;  ///< rows whose logits are wanted
+};
 
-std::vector<std::vector<float>> host_rows(Context& ctx, const Tensor& logits_TV) {
-  const Tensor host = host_to_float32(ops::to_host(ctx, logits_TV));
-  const auto values = host.data<float>();
-  const auto width = static_cast<std::size_t>(host.dim(1));
-  std::vector<std::vector<float>> rows;
-  for (std::size_t begin = 0; begin < values.size(); begin += width) {
-    const auto row = values.subspan(begin, width);
-    rows.emplace_back(row.begin(), row.end());
+FlatStep flatten(const StepPlan& plan) {
+  FlatStep flat;
+  for (const StepItem& item : plan.items) {
+    const auto first = static_cast<int32_t>(flat.ids.size());
+    const auto count = static_cast<int32_t>(item.symbols.size());
+    for (int32_t i = 0; i < count; ++i) {
+      const Symbol& symbol = item.symbols[static_cast<std::size_t>(i)];
+      flat.ids.push_back(symbol.image == 0 ? symbol.value : text::kPlaceholderId);
+      flat.positions.push_back(item.num_past + i);
+      if (i >= item.first_logits) flat.wanted.push_back(first + i);
+    }
+    flat.slices.push_back({.first_token = first,
+                           .num_tokens = count,
+                           .num_past = item.num_past,
+                           .pages = item.pages});
   }
-  return rows;
+  return flat;
 }
 
 }  // namespace
 
-ModelRunner::ModelRunner(Context& ctx, const model::LlavaModel& model, int64_t num_prompt_tokens,
-                         int64_t num_new_tokens, int32_t num_sequences)
+ModelRunner::ModelRunner(const Context& ctx, const model::LlavaModel& model, DType kv_dtype,
+                         int32_t num_pages, int32_t page_size)
     : ctx_(ctx),
       model_(model),
-      cache_(ctx, model.config.decoder, model.dtype(),
-             num_pages(num_prompt_tokens, num_new_tokens, num_sequences)) {}
+      pages_(ctx_, model.config.decoder, kv_dtype, num_pages, page_size) {}
 
-Tensor ModelRunner::embed(const PromptInputs& prompt, const model::Observer& observer) const {
-  Tensor rows;
-  if (prompt.pixels_ICHW.is_defined()) {
-    rows = model_.merge_tiles(ctx_, model_.encode_tiles(ctx_, prompt.pixels_ICHW, observer),
-                              prompt.layouts);
+void ModelRunner::encode(uint64_t image, const PreparedImage& picture) {
+  put_features(image, model_.merge_tiles(ctx_, model_.encode_tiles(ctx_, picture.pixels_ICHW),
+                                         {&picture.layout, 1}));
+}
+
+void ModelRunner::put_features(uint64_t image, Tensor rows_TD) {
+  features_.insert_or_assign(image, std::move(rows_TD));
+}
+
+Tensor ModelRunner::image_rows(const StepPlan& plan, std::vector<model::FeatureRun>& runs) {
+  std::vector<Tensor> parts;
+  int32_t row = 0;
+  for (const StepItem& item : plan.items) {
+    const auto& symbols = item.symbols;
+    for (std::size_t i = 0; i < symbols.size();) {
+      // A run of positions that show consecutive rows of one picture.
+      std::size_t end = i + 1;
+      const Symbol& first = symbols[i];
+      while (end < symbols.size() && first.image != 0 && symbols[end].image == first.image &&
+             symbols[end].value == symbols[end - 1].value + 1) {
+        ++end;
+      }
+      if (first.image != 0) {
+        const auto features = features_.find(first.image);
+        LLAVA_CHECK(features != features_.end(), "picture {} is not encoded", first.image);
+        const auto count = static_cast<int32_t>(end - i);
+        parts.push_back(features->second.rows(first.value, first.value + count));
+        runs.push_back({.offset = row + static_cast<int32_t>(i), .num_rows = count});
+      }
+      i = end;
+    }
+    row += static_cast<int32_t>(symbols.size());
   }
-  return model_.embed(ctx_, prompt.ids, rows, prompt.runs);
+  if (parts.empty()) return {};
+  return parts.size() == 1 ? parts.front() : ops::concat_rows(ctx_, parts);
 }
 
-int32_t ModelRunner::prefill(const Tensor& embeds_TD, std::vector<float>& logits) {
-  const int32_t handle = next_sequence_++;
-  KvSequence& sequence = sequences_[handle];
-  const auto num_tokens = static_cast<int32_t>(embeds_TD.dim(0));
-  LLAVA_CHECK(num_tokens > 0);
-  const SequenceSlice slice = cache_.extend(sequence, num_tokens, 0);
-  std::vector<int32_t> positions(static_cast<std::size_t>(num_tokens));
-  std::iota(positions.begin(), positions.end(), 0);
-  KvCacheView view = cache_.view();
-  const Tensor hidden_TD = model_.decode(ctx_, embeds_TD, positions, {&slice, 1}, &view);
-  const Tensor last_TD = hidden_TD.rows(num_tokens - 1, num_tokens);
-  logits = std::move(host_rows(ctx_, model_.logits(ctx_, last_TD)).front());
-  return handle;
-}
-
-std::vector<std::vector<float>> ModelRunner::step(std::span<const SequenceToken> tokens) {
-  std::vector<int32_t> ids, positions;
-  std::vector<SequenceSlice> slices;
-  for (const SequenceToken& entry : tokens) {
-    KvSequence& sequence = sequences_.at(entry.sequence);
-    ids.push_back(entry.token);
-    positions.push_back(sequence.num_tokens);
-    slices.push_back(cache_.extend(sequence, 1, static_cast<int32_t>(slices.size())));
+void ModelRunner::run(const StepPlan& plan, StepLogits& logits) {
+  for (const PageCopy& copy : plan.copies) {
+    pages_.copy(ctx_, copy.from, copy.to, copy.num_tokens);
   }
-  const Tensor x_TD = model_.embed(ctx_, ids, Tensor(), {});
-  KvCacheView view = cache_.view();
-  return host_rows(ctx_, model_.logits(ctx_, model_.decode(ctx_, x_TD, positions, slices, &view)));
-}
-
-int32_t ModelRunner::fork(int32_t sequence) {
-  const int32_t handle = next_sequence_++;
-  KvSequence copy = cache_.fork(ctx_, sequences_.at(sequence));
-  sequences_[handle] = std::move(copy);
-  return handle;
-}
-
-void ModelRunner::release(int32_t sequence) {
-  const auto it = sequences_.find(sequence);
-  LLAVA_CHECK(it != sequences_.end(), "sequence {}", sequence);
-  cache_.release(it->second);
-  sequences_.erase(it);
+  const FlatStep flat = flatten(plan);
+  std::vector<model::FeatureRun> runs;
+  const Tensor rows = image_rows(plan, runs);
+  const Tensor x_TD = model_.embed(ctx_, flat.ids, rows, runs);
+  KvCacheView view = pages_.view();
+  Tensor hidden_TD = model_.decode(ctx_, x_TD, flat.positions, flat.slices, &view);
+  logits.vocab_size = model_.config.decoder.vocab_size;
+  logits.values.clear();
+  if (flat.wanted.empty()) return;
+  if (flat.wanted.size() < flat.ids.size()) {
+    hidden_TD = ops::gather_rows(ctx_, hidden_TD, flat.wanted);
+  }
+  const Tensor host = host_to_float32(ops::to_host(ctx_, model_.logits(ctx_, hidden_TD)));
+  logits.values.assign(host.data<float>().begin(), host.data<float>().end());
 }
 
 }  // namespace llava::engine

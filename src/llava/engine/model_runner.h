@@ -1,58 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ModelRunner: the network with its KV cache, seen as sequences of tokens.
+// ModelRunner: the network with the memory of its KV cache and of encoded pictures.
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <span>
-#include <vector>
+#include <unordered_map>
 
-#include "llava/engine/kv_cache.h"
-#include "llava/engine/token_model.h"
+#include "llava/engine/kv_pages.h"
+#include "llava/engine/runner.h"
 #include "llava/model/llava_model.h"
 
 namespace llava::engine {
 
-/// A prompt as the model takes it: ids with placeholders, and the pictures that fill them.
-struct PromptInputs {
-  std::span<const int32_t> ids;
-  std::span<const model::FeatureRun> runs;
-  /// All pictures' tiles, host float32 [I, C, S, S]; undefined when there is no picture.
-  Tensor pixels_ICHW;
-  std::span<const image::ImageLayout> layouts;
-};
-
-/// Runs one request's sequences. The cache is sized when the runner is made, so that nothing is
-/// allocated per token.
-///
-/// Threads: one thread at a time.
-class ModelRunner final : public TokenModel {
+/// Threads: one thread at a time; it is that of the backend.
+class ModelRunner final : public Runner {
  public:
-  /// Room for `num_sequences` sequences that share `num_prompt_tokens` and add up to
-  /// `num_new_tokens` each.
+  /// The model and what `ctx` refers to outlive the runner.
   ///
-  /// Throws: Error(kResourceExhausted) when the cache does not fit.
-  ModelRunner(Context& ctx, const model::LlavaModel& model, int64_t num_prompt_tokens,
-              int64_t num_new_tokens, int32_t num_sequences);
+  /// Throws: Error(kResourceExhausted) when the pages' memory is not to be had.
+  ModelRunner(const Context& ctx, const model::LlavaModel& model, DType kv_dtype, int32_t num_pages,
+              int32_t page_size);
 
-  /// Embeds a prompt: tower, projector, merge, scatter. -> [T, D].
-  Tensor embed(const PromptInputs& prompt, const model::Observer& observer = {}) const;
+  void encode(uint64_t image, const PreparedImage& picture) override;
+  void drop(uint64_t image) override { features_.erase(image); }
+  void drop_all() noexcept override { features_.clear(); }
+  void run(const StepPlan& plan, StepLogits& logits) override;
 
-  /// Runs the decoder over prompt embeddings and starts a sequence; `logits` receives those of the
-  /// last position.
-  int32_t prefill(const Tensor& embeds_TD, std::vector<float>& logits);
-
-  std::vector<std::vector<float>> step(std::span<const SequenceToken> tokens) override;
-  int32_t fork(int32_t sequence) override;
-  void release(int32_t sequence) override;
+  /// Keeps rows that were computed elsewhere as a picture's features: [num_tokens, D].
+  void put_features(uint64_t image, Tensor rows_TD);
 
  private:
-  Context& ctx_;
+  /// The pictures' rows of the step in order, and where they go; undefined when there are none.
+  Tensor image_rows(const StepPlan& plan, std::vector<model::FeatureRun>& runs);
+
+  Context ctx_;
   const model::LlavaModel& model_;
-  KvCache cache_;
-  std::map<int32_t, KvSequence> sequences_;
-  int32_t next_sequence_ = 0;
+  KvPages pages_;
+  std::unordered_map<uint64_t, Tensor> features_;
 };
 
 }  // namespace llava::engine

@@ -6,6 +6,7 @@
 
 #include "llava/core/error.h"
 #include "llava/engine/checkpoint_text.h"
+#include "llava/engine/image_recipe.h"
 #include "llava/image/preprocess.h"
 #include "llava/text/conversation.h"
 #include "llava/text/prompt.h"
@@ -13,7 +14,20 @@
 namespace llava::engine {
 namespace {
 
-// All tiles of all pictures, in order.
+void check_ids(const Pretrained& pretrained, std::span<const int32_t> ids) {
+  const int32_t vocab_size = pretrained.model->config.decoder.vocab_size;
+  for (const int32_t id : ids) {
+    if (id < vocab_size) continue;
+    fail(
+        ErrorCode::kInvalidArgument,
+        "token '{}' has id {}, but the model's table has {} rows: the tokenizer's added tokens are "
+        "not part of this checkpoint, leave them out of the prompt",
+        pretrained.tokenizer->token_text(id), id, vocab_size);
+  }
+}
+
+}  // namespace
+
 Tensor join_tiles(const std::vector<PreparedImage>& images) {
   if (images.empty()) return {};
   if (images.size() == 1) return images.front().pixels_ICHW;
@@ -29,20 +43,6 @@ Tensor join_tiles(const std::vector<PreparedImage>& images) {
   }
   return all;
 }
-
-void check_ids(const Pretrained& pretrained, std::span<const int32_t> ids) {
-  const int32_t vocab_size = pretrained.model->config.decoder.vocab_size;
-  for (const int32_t id : ids) {
-    if (id < vocab_size) continue;
-    fail(
-        ErrorCode::kInvalidArgument,
-        "token '{}' has id {}, but the model's table has {} rows: the tokenizer's added tokens are "
-        "not part of this checkpoint, leave them out of the prompt",
-        pretrained.tokenizer->token_text(id), id, vocab_size);
-  }
-}
-
-}  // namespace
 
 int32_t PreparedPrompt::num_image_tokens() const {
   int32_t count = 0;
@@ -63,6 +63,11 @@ PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage&
   const auto values = std::make_shared<const std::vector<float>>(std::move(pixels.values));
   prepared.pixels_ICHW =
       Tensor::view_of(values, std::as_bytes(std::span(*values)), shape, DType::kFloat32);
+  prepared.key =
+      image_key({.size = picture.size,
+                 .pixels = picture.pixels,
+                 .recipe = preprocessing_recipe(pretrained.processor, pretrained.geometry),
+                 .model = pretrained.path.native()});
   return prepared;
 }
 
@@ -88,7 +93,7 @@ PreparedPrompt prepare_prompt(const Pretrained& pretrained, std::vector<int32_t>
     prompt.runs.push_back({.offset = span.offset, .num_rows = span.num_tokens});
   }
   prompt.ids_with_sentinels = std::move(ids);
-  prompt.pixels_ICHW = join_tiles(images);
+  prompt.images = images;
   return prompt;
 }
 

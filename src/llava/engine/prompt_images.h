@@ -10,32 +10,23 @@
 #include <string>
 #include <vector>
 
-#include "llava/engine/model_runner.h"
+#include "llava/engine/prepared_image.h"
 #include "llava/engine/pretrained.h"
 #include "llava/image/rgb_image.h"
 #include "llava/text/multimodal_sequence.h"
 
 namespace llava::engine {
 
-/// One picture, planned and preprocessed.
-struct PreparedImage {
-  image::ImageLayout layout;
-  Tensor pixels_ICHW;  ///< host float32 tiles
-};
-
-/// A prompt ready for ModelRunner.
+/// A prompt ready for the engine.
 struct PreparedPrompt {
   std::vector<int32_t> ids_with_sentinels;
   text::MultimodalSequence sequence;
   std::vector<image::ImageLayout> layouts;
   std::vector<model::FeatureRun> runs;
-  Tensor pixels_ICHW;
+  std::vector<PreparedImage> images;
 
   int32_t num_tokens() const { return static_cast<int32_t>(sequence.ids.size()); }
   int32_t num_image_tokens() const;
-  PromptInputs inputs() const {
-    return {.ids = sequence.ids, .runs = runs, .pixels_ICHW = pixels_ICHW, .layouts = layouts};
-  }
 };
 
 /// Plans and preprocesses one picture by the checkpoint's rules.
@@ -55,6 +46,9 @@ std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::st
 /// id is beyond the model's vocabulary.
 PreparedPrompt prepare_prompt(const Pretrained& pretrained, std::vector<int32_t> ids,
                               const std::vector<PreparedImage>& images);
+
+/// All tiles of all pictures, in order: [I, C, S, S]; undefined when there is no picture.
+Tensor join_tiles(const std::vector<PreparedImage>& images);
 
 /// Cuts a list such as "a.jpg,b.jpg" at `separator`; empty parts are dropped.
 std::vector<std::string> split_list(const std::string& list, const std::string& separator);

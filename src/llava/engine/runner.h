@@ -8,17 +8,10 @@
 #include <span>
 #include <vector>
 
+#include "llava/engine/prepared_image.h"
 #include "llava/engine/step_plan.h"
-#include "llava/image/layout.h"
-#include "llava/tensor/tensor.h"
 
 namespace llava::engine {
-
-/// A picture as the vision tower takes it.
-struct ImageTiles {
-  image::ImageLayout layout;
-  Tensor pixels_ICHW;  ///< host float32 tiles
-};
 
 /// Float32 logits of one step, a row for every wanted position in the plan's order.
 struct StepLogits {
@@ -40,7 +33,7 @@ class Runner {
   /// Computes a picture's features and keeps them under its number until it is dropped.
   ///
   /// Throws: Error(kResourceExhausted) when the memory is not to be had; nothing is kept then.
-  virtual void encode(uint64_t image, const ImageTiles& tiles) = 0;
+  virtual void encode(uint64_t image, const PreparedImage& picture) = 0;
   /// Forgets a picture's features; unknown numbers are ignored.
   virtual void drop(uint64_t image) = 0;
   /// Forgets all pictures' features.

@@ -314,13 +314,13 @@ TEST_F(EngineTest, SlowReadersAreEndedAndOthersAreNot) {
   quick.params.end_ids = {};
   const auto stream = fake.engine->submit(quick);
   expect_answer(read_all(*stream).front(), quick);
+  fake.engine->wait_until_idle();
   EXPECT_THROW(
       {
         while (slow->next()) {
         }
       },
       Error);
-  fake.engine->wait_until_idle();
   EXPECT_EQ(fake.engine->stats().pages_used, 0);
 }
 

@@ -51,7 +51,7 @@ inline GenerationRequest fake_request(std::vector<int32_t> ids,
     span.image = static_cast<int32_t>(request.images.size());
     std::fill_n(request.prompt.ids.begin() + offset, picture_tokens, text::kPlaceholderId);
     request.prompt.images.push_back(span);
-    request.images.push_back({.key = fake_key(picture), .tiles = {}});
+    request.images.push_back({.key = fake_key(picture), .layout = {}, .pixels_ICHW = {}});
   }
   request.params.max_new_tokens = max_new_tokens;
   request.params.sampling.num_logprobs = 0;

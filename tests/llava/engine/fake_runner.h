@@ -46,7 +46,7 @@ class FakeRunner final : public Runner {
         vocab_size_(vocab_size),
         cells_(static_cast<std::size_t>(num_pages) * static_cast<std::size_t>(page_size)) {}
 
-  void encode(uint64_t image, const ImageTiles&) override {
+  void encode(uint64_t image, const PreparedImage&) override {
     if (on_encode) on_encode(image);
     LLAVA_CHECK(encoded_.insert(image).second, "picture {} is encoded twice", image);
     ++num_encoded;
@@ -74,19 +74,28 @@ class FakeRunner final : public Runner {
     logits.values.clear();
     for (const StepItem& item : plan.items) {
       uint64_t hash = 1;
+      std::vector<Symbol> prefix;
       const auto end = item.num_past + static_cast<int32_t>(item.symbols.size());
       for (int32_t position = 0; position < end; ++position) {
         const std::optional<Symbol>& symbol = at(item, position);
         LLAVA_CHECK(symbol.has_value(), "position {} was never written", position);
         hash = extend_hash(hash, *symbol);
+        prefix.push_back(*symbol);
         if (position < item.num_past + item.first_logits) continue;
         const std::size_t begin = logits.values.size();
         logits.values.resize(begin + static_cast<std::size_t>(vocab_size_));
-        hash_logits(hash, std::span(logits.values).subspan(begin));
+        const auto row = std::span(logits.values).subspan(begin);
+        if (rule) {
+          rule(prefix, row);
+        } else {
+          hash_logits(hash, row);
+        }
       }
     }
   }
 
+  /// Logits that follow a prefix, instead of its hash; the row is all zeros.
+  std::function<void(std::span<const Symbol> prefix, std::span<float> row)> rule;
   /// Called before the work; may throw.
   std::function<void(uint64_t image)> on_encode;
   std::function<void(const StepPlan& plan)> on_run;

@@ -41,6 +41,7 @@ class BundleRun {
   void check_prompt();
   void check_id(const char* tensor, int64_t id, bool is_special) const;
   void check_generation();
+  std::vector<int64_t> greedy_ids(int32_t limit, std::vector<float>& margins);
   void check_labels();
   std::vector<text::Message> messages_of(const text::ConversationTemplate& conversation) const;
   std::string prompt_text();
@@ -80,6 +81,7 @@ class BundleRun {
   BundleReport report_;
   std::vector<int32_t> ids_;
   PreparedPrompt prompt_;
+  Tensor pixels_ICHW_;
   Shape vision_shape_;  // of each of the tower's hidden states
   Tensor embeds_, hidden_;
   std::vector<SequenceSlice> slices_;

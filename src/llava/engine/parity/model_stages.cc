@@ -37,18 +37,19 @@ void BundleRun::check_pixels() {
     images.push_back(prepare_image(pretrained_, image::decode_file(path)));
   }
   prompt_ = prepare_prompt(pretrained_, ids_, images);
-  if (bundle_.has("pixel_values") && prompt_.pixels_ICHW.is_defined()) {
-    add(compare_exact("pixel_values", prompt_.pixels_ICHW, bundle_.floats("pixel_values")));
-    const auto pixels = given("pixel_values", prompt_.pixels_ICHW.shape());
-    if (pixels) prompt_.pixels_ICHW = *pixels;
+  pixels_ICHW_ = join_tiles(images);
+  if (bundle_.has("pixel_values") && pixels_ICHW_.is_defined()) {
+    add(compare_exact("pixel_values", pixels_ICHW_, bundle_.floats("pixel_values")));
+    const auto pixels = given("pixel_values", pixels_ICHW_.shape());
+    if (pixels) pixels_ICHW_ = *pixels;
   }
 }
 
 void BundleRun::check_vision() {
   const model::LlavaModel& model = *pretrained_.model;
   Tensor rows;
-  if (prompt_.pixels_ICHW.is_defined()) {
-    const Tensor features = model.encode_tiles(ctx_, prompt_.pixels_ICHW, vision_observer());
+  if (pixels_ICHW_.is_defined()) {
+    const Tensor features = model.encode_tiles(ctx_, pixels_ICHW_, vision_observer());
     rows = model.merge_tiles(ctx_, features, prompt_.layouts);
     rows = isolated_features(rows);
     compare_stage("image_features", rows, image_depth());

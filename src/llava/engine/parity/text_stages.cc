@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The stages of a bundle that compare ids: prompt, generated ids, labels, and the loss over these.
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "llava/core/error.h"
-#include "llava/engine/generation.h"
+#include "llava/engine/model_runner.h"
 #include "llava/engine/parity/bundle_run.h"
+#include "llava/engine/token_chooser.h"
 #include "llava/text/supervision.h"
 
 namespace llava::engine {
@@ -102,21 +105,47 @@ void BundleRun::check_generation() {
   const int32_t limit =
       bundle_.max_new_tokens > 0 ? bundle_.max_new_tokens : static_cast<int32_t>(reference.size());
   if (limit == 0) return;
-  ModelRunner runner(ctx_, *pretrained_.model, embeds_.dim(0), limit, 1);
-  std::vector<float> logits;
-  const int32_t sequence = runner.prefill(embeds_, logits);
-  GenerationParams params;
-  params.max_new_tokens = limit;
-  params.end_ids = pretrained_.end_ids();
-  params.num_allowed_ids = pretrained_.num_allowed_ids();
   std::vector<float> margins;
-  const Generated generated =
-      generate(runner, sequence, std::move(logits), params, {},
-               [&](std::span<const float> step) { margins.push_back(top_margin(step)); }, {});
-  const std::vector<int64_t> ours(generated.ids.begin(), generated.ids.end());
+  const std::vector<int64_t> ours = greedy_ids(limit, margins);
   ComparisonRow row = compare("generated_ids", ours, reference, num_compared(margins));
   if (!is_judged_) row.verdict = Verdict::kMeasured;
   add(std::move(row));
+}
+
+// The ids that follow the stage's embeddings, step by step as the engine would compute them, and
+// how clearly each was chosen.
+std::vector<int64_t> BundleRun::greedy_ids(int32_t limit, std::vector<float>& margins) {
+  constexpr int32_t kPageSize = 64;
+  constexpr uint64_t kEmbeddings = 1;
+  const auto num_rows = static_cast<int32_t>(embeds_.dim(0));
+  const int32_t num_pages = (num_rows + limit + kPageSize - 1) / kPageSize;
+  ModelRunner runner(ctx_, *pretrained_.model, pretrained_.model->dtype(), num_pages, kPageSize);
+  // The prompt is given as rows, so it enters as one picture would.
+  runner.put_features(kEmbeddings, embeds_);
+  StepPlan plan;
+  plan.items.resize(1);
+  StepItem& item = plan.items.front();
+  item.pages.resize(static_cast<std::size_t>(num_pages));
+  std::iota(item.pages.begin(), item.pages.end(), 0);
+  for (int32_t i = 0; i < num_rows; ++i) item.symbols.push_back({.image = kEmbeddings, .value = i});
+  item.first_logits = num_rows - 1;
+  const std::vector<int32_t> end_ids = pretrained_.end_ids();
+  TokenChooser chooser({}, {.end_ids = end_ids, .num_ids = pretrained_.num_allowed_ids()});
+  ChooserScratch scratch;
+  StepLogits logits;
+  std::vector<int64_t> ids;
+  for (;;) {
+    runner.run(plan, logits);
+    margins.push_back(top_margin(logits.row(0)));
+    const int32_t id = chooser.choose(logits.row(0), scratch).id;
+    chooser.accept(id);
+    ids.push_back(id);
+    if (std::ranges::find(end_ids, id) != end_ids.end()) return ids;
+    if (static_cast<int32_t>(ids.size()) == limit) return ids;
+    item.num_past += static_cast<int32_t>(item.symbols.size());
+    item.symbols = {{.image = 0, .value = id}};
+    item.first_logits = 0;
+  }
 }
 
 // Positions before the first near tie of a 16-bit reference; -1 means all.

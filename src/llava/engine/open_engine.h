@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An engine for a checkpoint: plans the memory of its caches and starts it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "llava/core/config.h"
+#include "llava/engine/engine.h"
+#include "llava/engine/pretrained.h"
+
+namespace llava::engine {
+
+/// How the engine works and what its caches may hold.
+struct EngineOptions {
+  EngineConfig config;
+  int32_t kv_cache_tokens = 0;
+  int32_t encoder_cache_mb = 1024;
+
+  template <class V>
+  void describe(V& v) {
+    config.describe(v);
+    v.field("kv-cache-tokens", kv_cache_tokens,
+            "tokens that the KV cache holds; 0: twice the model's context, or what fits",
+            at_least(0));
+    v.field("encoder-cache-mb", encoder_cache_mb, "memory for the features of pictures",
+            in_range(1, 1 << 20));
+  }
+};
+
+/// Starts an engine. `ctx` and `pretrained` outlive it; from now on the backend is the engine's.
+///
+/// Throws: Error(kResourceExhausted) with the sum when a KV cache of `least_tokens` does not fit.
+std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
+                                    const EngineOptions& options, int64_t least_tokens);
+
+}  // namespace llava::engine
