@@ -20,6 +20,7 @@ struct Command {
 
 int run_command(const Arguments& arguments);
 int chat_command(const Arguments& arguments);
+int batch_command(const Arguments& arguments);
 int parity_command(const Arguments& arguments);
 int inspect_command(const Arguments& arguments);
 int tokenize_command(const Arguments& arguments);

@@ -12,14 +12,12 @@
 
 #include <array>
 #include <cerrno>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
 namespace llava::testing {
 namespace {
-
-// Far beyond what any test needs, so that a busy machine fails none.
-constexpr std::chrono::seconds kTimeout{120};
 
 [[noreturn]] void throw_errno(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -62,7 +60,7 @@ void close_if_open(int& descriptor) {
 }  // namespace
 
 Process::Process(const ProcessRequest& request)
-    : deadline_(std::chrono::steady_clock::now() + kTimeout) {
+    : deadline_(std::chrono::steady_clock::now() + request.timeout) {
   ::signal(SIGPIPE, SIG_IGN);
   // Everything the child needs is made before the fork: afterwards only system calls are safe.
   std::vector<std::string> arguments = request.arguments;
@@ -166,6 +164,14 @@ bool Process::wait_for_output(std::string_view text) {
 }
 
 void Process::send_signal(int number) { ::kill(pid_, number); }
+
+int64_t Process::resident_bytes() const {
+  std::ifstream file("/proc/" + std::to_string(pid_) + "/statm");
+  int64_t num_mapped_pages = 0;
+  int64_t num_resident_pages = 0;
+  file >> num_mapped_pages >> num_resident_pages;
+  return num_resident_pages * ::sysconf(_SC_PAGESIZE);
+}
 
 ProcessResult Process::finish() {
   close_input();

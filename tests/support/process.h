@@ -20,6 +20,8 @@ struct ProcessRequest {
   std::vector<std::string> arguments;  ///< the first one is the program's path
   std::map<std::string, std::string> environment = {};
   bool has_terminal = false;  ///< stdin, stdout and stderr are one terminal
+  /// Far beyond what almost every test needs, so that a busy machine fails none.
+  std::chrono::seconds timeout{120};
 };
 
 /// How it went. A process that a signal ended has the status 128 + signal, as in shells.
@@ -50,6 +52,8 @@ class Process {
   /// True once the output that no earlier call has found contains `text`.
   bool wait_for_output(std::string_view text);
   void send_signal(int number);
+  /// Physical memory it has now; 0 once it has ended.
+  int64_t resident_bytes() const;
   /// Closes its input, reads the rest, and waits for its end.
   ProcessResult finish();
 

@@ -27,7 +27,7 @@ struct KnownImage {
 template <class Hash>
 class BasicImageRegistry {
  public:
-  static constexpr std::size_t kCapacity = 65536;
+  static constexpr std::size_t kCapacity = 1024;
 
   explicit BasicImageRegistry(std::size_t capacity = kCapacity)
       : numbers_(Numbers{Map<uint64_t>(capacity)}), files_(Map<KnownImage>(capacity)) {}
