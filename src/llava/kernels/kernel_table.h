@@ -53,20 +53,43 @@ inline constexpr int64_t kLinearMaxRows = 1024;
 inline constexpr size_t kLinearScratchBytes =
     static_cast<size_t>(kLinearMaxRows * kLinearPanel * 4 + kLinearPanel * 4096 + 16 * 4096);
 
+/// Formats of cached keys and values: the element formats under the same numbers, and int8 with one
+/// float32 scale per position and key head.
+enum KeyValueFormat : int {
+  kKeyValueF32 = kFormatF32,
+  kKeyValueF16 = kFormatF16,
+  kKeyValueBF16 = kFormatBF16,
+  kKeyValueInt8,
+  kNumKeyValueFormats
+};
+
 /// Keys and values of one key head of one sequence. Position t is row
-/// pages[t / page_size] * page_size + t % page_size, `stride` elements apart.
+/// pages[t / page_size] * page_size + t % page_size, `stride` elements apart. The scales of int8
+/// rows lie `scale_stride` floats apart; they are null for the other formats.
 struct KeyValueRows {
   const void* keys;
   const void* values;
   int64_t stride;
   const int32_t* pages;
   int64_t page_size;
+  const float* key_scales;
+  const float* value_scales;
+  int64_t scale_stride;
 };
 
-/// Attention of a run of query rows of one key head. Row r is query head r % group of new token
-/// r / group, at q + (r / group) * q_stride + (r % group) * head_width, position first_position +
-/// r / group; out likewise. It sees keys [begin, end): end = position + 1 when causal, else
-/// num_keys; begin = max(0, position + 1 - window) when window > 0, else 0.
+/// Attention of a run of query rows of `num_key_heads` neighbouring key heads; more than one only
+/// with at most kAttentionMaxDirectRows rows in all. Row r of key head h is query head h * group +
+/// r % group of new token r / group, at q + (r / group) * q_stride + (h * group + r % group) *
+/// head_width, position first_position + r / group; out likewise. It sees keys [begin, end): end =
+/// position + 1 when causal, else num_keys; begin = max(0, position + 1 - window) when window > 0,
+/// else 0. Head h's keys and values lie h * head_width elements on, its scales h floats.
+///
+/// The keys are taken in pieces of kAttentionPiece positions, each softened by itself, and the
+/// pieces are put together in order. With `partials`, `attention` does piece `piece_begin` only and
+/// writes [heads][rows][attention_partial_floats()] there: the row's maximum, the sum of its
+/// weights, and from kAttentionPartialHeader on the weighted sum of the values; nothing for a row
+/// that sees no key of the piece. `attention_merge` makes the results from the partials of pieces
+/// [piece_begin, piece_end), `partial_stride` floats apart: the same bits as a call without.
 struct AttentionArgs {
   const void* q;
   int64_t q_stride;
@@ -74,6 +97,7 @@ struct AttentionArgs {
   int64_t out_stride;
   KeyValueRows cache;
   int64_t head_width;
+  int64_t num_key_heads;
   int64_t group;
   int64_t row_begin;
   int64_t row_end;
@@ -82,17 +106,32 @@ struct AttentionArgs {
   int64_t window;
   float scale;
   bool is_causal;
+  float* partials;
+  int64_t partial_stride;
+  int64_t piece_begin;
+  int64_t piece_end;
   std::byte* scratch;
 };
-/// Keys are taken in blocks of this many positions, aligned to multiples of it.
-inline constexpr int64_t kAttentionBlock = 64;
+/// Positions of a piece; pieces begin at its multiples.
+inline constexpr int64_t kAttentionPiece = 256;
 /// Most query rows (row_end - row_begin) in one call.
-inline constexpr int64_t kAttentionMaxRows = 96;
+inline constexpr int64_t kAttentionMaxRows = 192;
+/// Most query rows of all key heads together in a call for several key heads.
+inline constexpr int64_t kAttentionMaxDirectRows = 64;
+/// The head width rounded up to whole vectors.
+constexpr int64_t attention_padded_width(int64_t head_width) noexcept {
+  return (head_width + 15) / 16 * 16;
+}
+inline constexpr int64_t kAttentionPartialHeader = 16;
+/// Floats of one row's partial result.
+constexpr int64_t attention_partial_floats(int64_t head_width) noexcept {
+  return kAttentionPartialHeader + attention_padded_width(head_width);
+}
 /// Bytes of scratch for one attention call, aligned to 64 bytes.
 constexpr size_t attention_scratch_bytes(int64_t head_width) noexcept {
-  const int64_t padded = (head_width + 15) / 16 * 16;
-  const int64_t floats = 2 * kAttentionBlock * padded + 2 * kAttentionMaxRows * padded +
-                         2 * kAttentionMaxRows + 16 * kAttentionBlock;
+  const int64_t rows = 2 * (kAttentionPiece + kAttentionMaxRows) + kAttentionMaxDirectRows;
+  const int64_t floats = rows * attention_padded_width(head_width) + 2 * kAttentionMaxRows +
+                         (2 + kAttentionMaxDirectRows) * kAttentionPiece;
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
@@ -100,6 +139,11 @@ using ToFloatFn = void (*)(const void* in, float* out, int64_t count) noexcept;
 using FromFloatFn = void (*)(const float* in, void* out, int64_t count) noexcept;
 using LinearFn = void (*)(const LinearArgs& args) noexcept;
 using AttentionFn = void (*)(const AttentionArgs& args) noexcept;
+/// Rows of int8 with a scale each: scale = max |x| / 127, out = x * (127 / max |x|) rounded to
+/// nearest even. A row whose largest magnitude is below 2^-120 becomes zeros; one that is not
+/// finite gets a scale that is not.
+using QuantizeRowsFn = void (*)(const float* x, int8_t* out, float* scales, int64_t num_rows,
+                                int64_t width) noexcept;
 using UnaryFn = void (*)(const void* x, void* out, int64_t count, Unary kind) noexcept;
 /// out = x + round(scale * y).
 using AddScaledFn = void (*)(const void* x, const void* y, float scale, void* out,
@@ -121,7 +165,13 @@ struct KernelTable {
   ToFloatFn to_float[kNumFormats];
   FromFloatFn from_float[kNumFormats];
   LinearFn linear[kNumFormats];
+  /// Queries, keys and values of one format.
   AttentionFn attention[kNumFormats];
+  /// Float32 queries and results, by KeyValueFormat.
+  AttentionFn attention_f32[kNumKeyValueFormats];
+  /// By the format of the results.
+  AttentionFn attention_merge[kNumFormats];
+  QuantizeRowsFn quantize_rows;
   UnaryFn unary[kNumFormats];
   AddScaledFn add_scaled[kNumFormats];
   SiluMulFn silu_mul[kNumFormats];

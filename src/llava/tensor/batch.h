@@ -24,10 +24,15 @@ struct SequenceSlice {
   std::vector<int32_t> pages;
 };
 
-/// Keys and values of one decoder layer: key_pages and value_pages are [pages, page_size, K, E].
+/// Keys and values of one decoder layer: key_pages and value_pages are [pages, page_size, K, E],
+/// float32, float16, bfloat16 or int8 whatever the dtype of the queries. int8 pages have scales
+/// [pages, page_size, K], float32: an element is its code times the scale of its position and head.
+/// The other dtypes have none.
 struct KvLayer {
   Tensor key_pages;
   Tensor value_pages;
+  Tensor key_scales = {};
+  Tensor value_scales = {};
 };
 
 /// The cache of all layers, owned by the engine and seen by the model.

@@ -50,6 +50,14 @@ void check_pages(const KvLayer& layer, std::span<const SequenceSlice> sequences)
   LLAVA_CHECK(shape.size() == 4 && layer.value_pages.shape() == shape);
   LLAVA_CHECK(shape[1] > 0 && shape[2] > 0, "pages {}", to_text(shape));
   check_same_dtype(layer.key_pages, layer.value_pages);
+  const bool has_scales = layer.key_pages.dtype() == DType::kInt8;
+  LLAVA_CHECK(has_scales || is_compute_dtype(layer.key_pages.dtype()), "pages of {}",
+              dtype_name(layer.key_pages.dtype()));
+  for (const Tensor* scales : {&layer.key_scales, &layer.value_scales}) {
+    LLAVA_CHECK(scales->is_defined() == has_scales);
+    LLAVA_CHECK(!has_scales || (scales->dtype() == DType::kFloat32 &&
+                                scales->shape() == Shape(shape.begin(), shape.end() - 1)));
+  }
   for (const SequenceSlice& slice : sequences) {
     const int64_t end = int64_t{slice.num_past} + slice.num_tokens;
     LLAVA_CHECK(end <= static_cast<int64_t>(slice.pages.size()) * shape[1],
@@ -161,7 +169,7 @@ Tensor attention(Context& ctx, const Tensor& q_THE, const Tensor& k_TKE, const T
 void kv_write(Context& ctx, KvLayer& layer, const Tensor& k_TKE, const Tensor& v_TKE,
               std::span<const SequenceSlice> sequences) {
   check_same(k_TKE, v_TKE);
-  check_same_dtype(k_TKE, layer.key_pages);
+  check_float(k_TKE);
   check_pages(layer, sequences);
   LLAVA_CHECK(k_TKE.rank() == 3 && k_TKE.dim(1) == layer.key_pages.dim(2) &&
               k_TKE.dim(2) == layer.key_pages.dim(3));
@@ -172,7 +180,6 @@ void kv_write(Context& ctx, KvLayer& layer, const Tensor& k_TKE, const Tensor& v
 Tensor attention_cached(Context& ctx, const Tensor& q_THE, const KvLayer& layer,
                         std::span<const SequenceSlice> sequences, const AttentionSpec& spec) {
   check_float(q_THE);
-  check_same_dtype(q_THE, layer.key_pages);
   check_pages(layer, sequences);
   LLAVA_CHECK(q_THE.rank() == 3 && q_THE.dim(2) == layer.key_pages.dim(3) &&
               q_THE.dim(1) % layer.key_pages.dim(2) == 0);

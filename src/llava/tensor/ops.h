@@ -82,12 +82,17 @@ Tensor attention(Context& ctx, const Tensor& q_THE, const Tensor& k_TKE, const T
                  std::span<const SequenceSlice> sequences, const AttentionSpec& spec);
 
 /// Writes each sequence's new keys and values at positions num_past .. num_past + num_tokens - 1 of
-/// its pages.
+/// its pages, converted to their dtype, round to nearest even. For int8 a head's scale is its
+/// largest magnitude / 127 and its codes x * (127 / largest magnitude) (zeros below 2^-120); a head
+/// with a number that is not finite gets a scale that is not.
 void kv_write(Context& ctx, KvLayer& layer, const Tensor& k_TKE, const Tensor& v_TKE,
               std::span<const SequenceSlice> sequences);
 
 /// As `attention`, against the pages: the query of new token i is at position num_past + i and the
-/// keys 0 .. num_past + num_tokens - 1 have been written.
+/// keys 0 .. num_past + num_tokens - 1 have been written. The result has the queries' dtype;
+/// scores, softmax and sums are float32 on the widened keys and values. Keys are taken in pieces of
+/// 256 positions whose results are put together in order, so a decoding step may be split over
+/// threads.
 Tensor attention_cached(Context& ctx, const Tensor& q_THE, const KvLayer& layer,
                         std::span<const SequenceSlice> sequences, const AttentionSpec& spec);
 

@@ -232,6 +232,47 @@ class CachedAttentionTest : public AttentionTest {
     }
   }
 
+  // What the pages hold for the sequence's positions, [S, K, E].
+  std::vector<double> stored_rows(const Tensor& pages, const Tensor& scales,
+                                  const SequenceSlice& slice) {
+    const Tensor codes = host(pages);
+    const Tensor factors = scales.is_defined() ? host(scales) : Tensor();
+    const std::vector<double> all =
+        codes.dtype() == DType::kInt8
+            ? std::vector<double>(codes.data<int8_t>().begin(), codes.data<int8_t>().end())
+            : to_doubles(codes);
+    const auto width = static_cast<std::size_t>(codes.dim(3));
+    const std::size_t slot_size = static_cast<std::size_t>(codes.dim(2)) * width;
+    std::vector<double> rows;
+    for (int32_t t = 0; t < slice.num_past + slice.num_tokens; ++t) {
+      const int32_t page = slice.pages[static_cast<std::size_t>(t / kPageSize)];
+      const auto slot = static_cast<std::size_t>(page * kPageSize + t % kPageSize);
+      for (std::size_t i = slot * slot_size; i < (slot + 1) * slot_size; ++i) {
+        const double factor =
+            factors.is_defined() ? static_cast<double>(factors.data<float>()[i / width]) : 1.0;
+        rows.push_back(all[i] * factor);
+      }
+    }
+    return rows;
+  }
+
+  static void expect_held(const std::vector<double>& held, const std::vector<double>& rows,
+                          DType stored, int64_t width) {
+    ASSERT_EQ(held.size(), rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (stored != DType::kInt8) {
+        ASSERT_EQ(held[i], rounded(rows[i], stored));
+        continue;
+      }
+      const std::size_t head = i - i % static_cast<std::size_t>(width);
+      double largest = 0;
+      for (std::size_t e = head; e < head + static_cast<std::size_t>(width); ++e) {
+        largest = std::max(largest, std::fabs(rows[e]));
+      }
+      ASSERT_NEAR(held[i], rows[i], 0.5001 * largest / 127);
+    }
+  }
+
   static constexpr float kUnwritten = 12288.0f;
 };
 
@@ -272,6 +313,50 @@ TEST_P(CachedAttentionTest, EqualsAttentionWithoutACache) {
       to_doubles(host(ops::attention(ctx(), q, k, v, slices({10}), spec)));
   for (std::size_t i = 0; i < direct.size(); ++i) {
     EXPECT_NEAR(from_pages[i], direct[i], unit_at(2.0, dtype()) + 1e-6);
+  }
+}
+
+// Pages of each dtype under queries of each: what they hold is the new rows rounded to it, and the
+// result is exact attention over what they hold.
+TEST_P(CachedAttentionTest, PagesHaveADtypeOfTheirOwn) {
+  const Heads heads{.query = 6, .key = 2, .width = 32};
+  const AttentionSpec spec{.scale = 0.2f, .is_causal = true, .window = 0};
+  for (const DType stored : {DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kInt8}) {
+    SCOPED_TRACE(dtype_name(stored));
+    const Shape shape{kNumPages, kPageSize, heads.key, heads.width};
+    const auto zeros = [&](const Shape& dims, DType type) {
+      return ops::from_host(ctx(), Tensor::zeros(dims, type));
+    };
+    KvLayer layer{.key_pages = zeros(shape, stored), .value_pages = zeros(shape, stored)};
+    if (stored == DType::kInt8) {
+      layer.key_scales = zeros({kNumPages, kPageSize, heads.key}, DType::kFloat32);
+      layer.value_scales = zeros({kNumPages, kPageSize, heads.key}, DType::kFloat32);
+    }
+    SequenceSlice slice{.first_token = 0, .num_tokens = 40, .num_past = 0, .pages = {}};
+    for (int32_t page = 0; page < 12; ++page) slice.pages.push_back(page * 7 % kNumPages);
+    Tensor all_keys;
+    Tensor all_values;
+    for (const int32_t num_tokens : {40, 1, 5}) {
+      slice.num_tokens = num_tokens;
+      const Tensor q = arguments.tensor({num_tokens, heads.query, heads.width}, dtype(), 2.0);
+      const Tensor k = arguments.tensor({num_tokens, heads.key, heads.width}, dtype(), 2.0);
+      const Tensor v = arguments.tensor({num_tokens, heads.key, heads.width}, dtype(), 2.0);
+      ops::kv_write(ctx(), layer, k, v, {&slice, 1});
+      const std::vector<double> keys = stored_rows(layer.key_pages, layer.key_scales, slice);
+      const std::vector<double> values = stored_rows(layer.value_pages, layer.value_scales, slice);
+      append(all_keys, k);
+      append(all_values, v);
+      expect_held(keys, to_doubles(all_keys), stored, heads.width);
+      expect_held(values, to_doubles(all_values), stored, heads.width);
+      Expected expected({num_tokens, heads.query, heads.width});
+      expected.values.clear();
+      expected.errors.clear();
+      append_attention(to_doubles(q), keys, values, heads, slice.num_past, spec, expected.values,
+                       expected.errors);
+      expect_close(host(ops::attention_cached(ctx(), q, layer, {&slice, 1}, spec)), expected,
+                   dtype());
+      slice.num_past += num_tokens;
+    }
   }
 }
 

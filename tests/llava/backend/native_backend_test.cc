@@ -168,6 +168,25 @@ TEST_P(NativeBackendTest, ThreadCountDoesNotChangeABit) {
 // A sequence's tokens in chunks against pages, compared with all of it at once.
 class NativeCacheTest : public NativeBackendTest {
  protected:
+  // Pages of what must not be read before it is written, whatever it is.
+  static KvLayer empty_layer(int64_t num_pages, int64_t page_size, int64_t num_key_heads,
+                             int64_t width, DType stored) {
+    const Shape shape{num_pages, page_size, num_key_heads, width};
+    KvLayer layer{.key_pages = Tensor::empty(shape, stored),
+                  .value_pages = Tensor::empty(shape, stored)};
+    if (stored == DType::kInt8) {
+      const Shape scales{num_pages, page_size, num_key_heads};
+      layer.key_scales = Tensor::empty(scales, DType::kFloat32);
+      layer.value_scales = Tensor::empty(scales, DType::kFloat32);
+    }
+    for (Tensor* part :
+         {&layer.key_pages, &layer.value_pages, &layer.key_scales, &layer.value_scales}) {
+      if (!part->is_defined()) continue;
+      std::memset(part->mutable_bytes().data(), 0xFF, part->bytes().size());
+    }
+    return layer;
+  }
+
   void check(int32_t num_tokens, int64_t num_heads, int64_t num_key_heads, int64_t width,
              const AttentionSpec& spec, const std::vector<int32_t>& chunks, int32_t page_size) {
     const Tensor q = arguments_.tensor({num_tokens, num_heads, width}, dtype(), 2.0);
@@ -178,12 +197,7 @@ class NativeCacheTest : public NativeBackendTest {
     const Tensor expected = ops::attention(ctx_, q, k, v, whole, spec);
 
     const int32_t num_pages = num_tokens / page_size + 1;
-    KvLayer layer{Tensor::empty({num_pages, page_size, num_key_heads, width}, dtype()),
-                  Tensor::empty({num_pages, page_size, num_key_heads, width}, dtype())};
-    // What has not been written must not be read, whatever it is.
-    for (Tensor* pages : {&layer.key_pages, &layer.value_pages}) {
-      std::memset(pages->mutable_bytes().data(), 0xFF, pages->bytes().size());
-    }
+    KvLayer layer = empty_layer(num_pages, page_size, num_key_heads, width, dtype());
     SequenceSlice slice;
     for (int32_t page = num_pages; page > 0; --page) slice.pages.push_back(page - 1);
     std::size_t chunk = 0;
@@ -228,6 +242,50 @@ TEST_P(NativeCacheTest, CachedEqualsRecomputedInRandomChunks) {
     const int32_t num_key_heads = draw(3);
     const std::vector<int32_t> chunks{draw(3), draw(100), draw(10)};
     check(draw(220), num_key_heads * draw(4), num_key_heads, draw(70), spec, chunks, draw(90));
+  }
+}
+
+// A prompt and its continuation in a cache of any dtype: whatever the chunks of the prompt, the
+// page size and the threads, the same bits.
+TEST_P(NativeCacheTest, ChunksPagesAndThreadsDoNotChangeABit) {
+  constexpr int32_t kTokens = 330;
+  const AttentionSpec spec{.scale = 0.2f, .is_causal = true, .window = 0};
+  for (const DType stored : {DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kInt8}) {
+    for (const auto& [heads, key_heads, width] : {std::array{3, 1, 64}, std::array{2, 2, 80}}) {
+      const Tensor q = arguments_.tensor({kTokens, heads, width}, dtype(), 2.0);
+      const Tensor k = arguments_.tensor({kTokens, key_heads, width}, dtype(), 2.0);
+      const Tensor v = arguments_.tensor({kTokens, key_heads, width}, dtype(), 2.0);
+      Tensor expected;
+      const auto run = [&](int32_t chunk, int32_t page_size, int num_threads) {
+        SCOPED_TRACE(testing::Message()
+                     << dtype_name(stored) << ", chunks of " << chunk << ", pages of " << page_size
+                     << ", " << num_threads << " threads");
+        ThreadPool pool(num_threads);
+        native::NativeBackend backend(pool);
+        Context ctx{backend};
+        const int32_t num_pages = kTokens / page_size + 1;
+        KvLayer layer = empty_layer(num_pages, page_size, key_heads, width, stored);
+        SequenceSlice slice;
+        for (int32_t page = num_pages; page > 0; --page) slice.pages.push_back(page - 1);
+        std::vector<Tensor> parts;
+        while (slice.num_past < kTokens) {
+          slice.num_tokens = std::min(chunk, kTokens - slice.num_past);
+          const int64_t begin = slice.num_past;
+          const int64_t end = begin + slice.num_tokens;
+          const std::span<const SequenceSlice> slices(&slice, 1);
+          ops::kv_write(ctx, layer, alone(k, begin, end), alone(v, begin, end), slices);
+          parts.push_back(ops::attention_cached(ctx, alone(q, begin, end), layer, slices, spec));
+          slice.num_past += slice.num_tokens;
+        }
+        const Tensor got = ops::concat_rows(ctx, parts);
+        if (!expected.is_defined()) expected = got;
+        EXPECT_TRUE(same_bits(got, expected));
+      };
+      run(kTokens, 16, 2);
+      for (const int32_t chunk : {1, 7, 64}) run(chunk, 16, 2);
+      for (const int32_t page_size : {1, 8, 64}) run(64, page_size, 1);
+      run(7, 64, 3);
+    }
   }
 }
 

@@ -3,7 +3,7 @@
 // The CPU backend: the operations of tensor/ops.h on our kernels. Weights are used as they lie in
 // the mapped file, row-major or packed; nothing is copied or converted ahead of time.
 //
-// Memory beyond the results: for each thread one buffer of 576 KB (linear) or 1.3 KB per element of
+// Memory beyond the results: for each thread one buffer of 576 KB (linear) or 4 KB per element of
 // head width (attention), whichever is more, kept between calls; 1.5 bytes per activation of the
 // largest packed linear so far, kept as well; and the patches of one image during patch_embed.
 #pragma once
@@ -65,11 +65,10 @@ class NativeBackend final : public Backend {
   Tensor packed_linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O);
   /// embedding() from a packed table.
   Tensor packed_rows(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype);
-  /// Runs one call per key head, run of query rows and sequence.
-  void run_attention(const Tensor& q_THE, int64_t num_key_heads, const Tensor& keys,
-                     const Tensor& values, int64_t page_size,
-                     std::span<const SequenceSlice> sequences, const AttentionSpec& spec,
-                     Tensor& out_THE);
+  /// Attention over the layer's rows: pages of `page_size` positions, or with 0 the rows of the
+  /// tokens themselves.
+  Tensor run_attention(const Tensor& q_THE, const KvLayer& layer, int64_t page_size,
+                       std::span<const SequenceSlice> sequences, const AttentionSpec& spec);
 
   ThreadPool& pool_;
   ScratchPool scratch_;

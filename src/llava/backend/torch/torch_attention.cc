@@ -6,7 +6,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/where.h>
 
 #include <algorithm>
 #include <optional>
@@ -115,6 +117,29 @@ at::Tensor cached_rows(const at::Tensor& pages, const SequenceSlice& slice, int6
       .narrow(1, begin - first * page_size, end - begin);
 }
 
+// The same for pages of int8 with scales [pages, page_size, K], as float32.
+at::Tensor cached_rows(const at::Tensor& pages, const at::Tensor& scales,
+                       const SequenceSlice& slice, int64_t begin, int64_t end) {
+  return cached_rows(pages, slice, begin, end).to(at::kFloat) *
+         cached_rows(scales.unsqueeze(-1), slice, begin, end);
+}
+
+// Codes and scales of rows [T, K, E], as ops::kv_write says.
+struct Quantized {
+  at::Tensor codes_TKE;
+  at::Tensor scales_TK;
+};
+
+Quantized quantize(const at::Tensor& rows_TKE) {
+  const at::Tensor x = rows_TKE.to(at::kFloat);
+  const at::Tensor largest = x.abs().amax(-1, /*keepdim=*/true);
+  const at::Tensor is_zero = largest < 0x1.0p-120;
+  const at::Tensor factor = at::where(is_zero, 0.0, at::full_like(largest, 127.0) / largest);
+  const at::Tensor codes = (x * factor).round().clamp(-127, 127).nan_to_num(0.0);
+  const at::Tensor scales = at::where(is_zero, 0.0, largest / 127.0);
+  return {codes.to(at::kChar), scales.squeeze(-1)};
+}
+
 }  // namespace
 
 Tensor TorchBackend::attention(const Tensor& q_THE, const Tensor& k_TKE, const Tensor& v_TKE,
@@ -160,11 +185,18 @@ void TorchBackend::kv_write(KvLayer& layer, const Tensor& k_TKE, const Tensor& v
   run([&] {
     const c10::InferenceMode inference;
     const at::Tensor index = index_tensor(slots);
-    const auto write = [&](const Tensor& pages, const Tensor& rows) {
-      use(pages).flatten(0, 1).index_copy_(0, index, use(rows));
+    const auto write = [&](const Tensor& pages, const Tensor& scales, const Tensor& rows) {
+      const at::Tensor target = use(pages).flatten(0, 1);
+      if (!scales.is_defined()) {
+        target.index_copy_(0, index, use(rows).to(target.scalar_type()));
+        return;
+      }
+      const Quantized quantized = quantize(use(rows));
+      target.index_copy_(0, index, quantized.codes_TKE);
+      use(scales).flatten(0, 1).index_copy_(0, index, quantized.scales_TK);
     };
-    write(layer.key_pages, k_TKE);
-    write(layer.value_pages, v_TKE);
+    write(layer.key_pages, layer.key_scales, k_TKE);
+    write(layer.value_pages, layer.value_scales, v_TKE);
   });
 }
 
@@ -173,8 +205,11 @@ Tensor TorchBackend::attention_cached(const Tensor& q_THE, const KvLayer& layer,
                                       const AttentionSpec& spec) {
   return run([&] {
     const at::Tensor q = use(q_THE);
-    const at::Tensor key_pages = use(layer.key_pages);
-    const at::Tensor value_pages = use(layer.value_pages);
+    const auto read = [&](const Tensor& pages, const Tensor& scales, const SequenceSlice& slice,
+                          int64_t begin, int64_t end) {
+      return scales.is_defined() ? cached_rows(use(pages), use(scales), slice, begin, end)
+                                 : cached_rows(use(pages), slice, begin, end);
+    };
     if (q.numel() == 0) return from_at(q);
     std::vector<at::Tensor> parts;
     for (const SequenceSlice& slice : sequences) {
@@ -184,9 +219,9 @@ Tensor TorchBackend::attention_cached(const Tensor& q_THE, const KvLayer& layer,
       const int64_t begin =
           spec.window > 0 ? std::max<int64_t>(0, int64_t{slice.num_past} + 1 - spec.window) : 0;
       const at::Tensor queries = q.narrow(0, slice.first_token, slice.num_tokens).unsqueeze(0);
-      parts.push_back(attend(queries, cached_rows(key_pages, slice, begin, end),
-                             cached_rows(value_pages, slice, begin, end), slice.num_past - begin,
-                             spec)
+      parts.push_back(attend(queries, read(layer.key_pages, layer.key_scales, slice, begin, end),
+                             read(layer.value_pages, layer.value_scales, slice, begin, end),
+                             slice.num_past - begin, spec)
                           .squeeze(0));
     }
     return from_at(at::cat(parts, 0));

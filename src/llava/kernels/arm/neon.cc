@@ -15,6 +15,9 @@ struct Neon {
   static constexpr int kLanes = 4;
   /// 6 x 4 running vectors of the 32 registers.
   static constexpr int kTileRows = 6;
+  static constexpr int kRunningVectors = 24;
+  static constexpr int kDirectRows = 6;
+  static constexpr bool kHasUnits = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE V zero() { return vdupq_n_f32(0.0f); }
@@ -54,6 +57,12 @@ struct Neon {
     for (int64_t i = 0; i < n; ++i) lanes_of_p[i] = p[i].bits;
     return widen(vld1_u16(lanes_of_p), T{});
   }
+  LLAVA_INLINE V load(const int8_t* p) { return load_first(p, 4); }
+  LLAVA_INLINE V load_first(const int8_t* p, int64_t n) {
+    int8_t lanes_of_p[8] = {};
+    for (int64_t i = 0; i < n; ++i) lanes_of_p[i] = p[i];
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(lanes_of_p)))));
+  }
   LLAVA_INLINE void store(float* p, V v) { vst1q_f32(p, v); }
   LLAVA_INLINE void store_first(float* p, V v, int64_t n) {
     float lanes_of_v[4];
@@ -69,6 +78,13 @@ struct Neon {
     uint16_t lanes_of_v[4];
     vst1_u16(lanes_of_v, narrow(v, T{}));
     for (int64_t i = 0; i < n; ++i) p[i].bits = lanes_of_v[i];
+  }
+  LLAVA_INLINE void store(int8_t* p, V v) { store_first(p, v, 4); }
+  LLAVA_INLINE void store_first(int8_t* p, V v, int64_t n) {
+    int8_t lanes_of_v[8];
+    const int16x4_t words = vqmovn_s32(vcvtq_s32_f32(v));
+    vst1_s8(lanes_of_v, vqmovn_s16(vcombine_s16(words, words)));
+    for (int64_t i = 0; i < n; ++i) p[i] = lanes_of_v[i];
   }
 
   LLAVA_INLINE V add(V a, V b) { return vaddq_f32(a, b); }

@@ -1,407 +1,404 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Softmax attention with a running maximum, for any instruction set. Keys are taken in blocks of
-// kAttentionBlock positions aligned to absolute positions. Inside a block nothing depends on the
-// other queries, on the pages or on which keys the call's other rows see:
-//   score    q.k as a chain of fused multiply-adds over the head width, times scale
-//   weights  exp(score - running maximum); their sum by lanes (position mod lanes), then the lanes
-//   output   scaled by exp(old maximum - new), then one fused multiply-add per key in order
+// Softmax attention for any instruction set. Keys are taken in pieces of kAttentionPiece positions
+// aligned to absolute positions. Nothing in a piece depends on the other queries, on the pages or
+// on which keys the call's other rows see:
+//   score    q.k as a chain of steps along the head width, times the scale (and the key's)
+//   weights  exp(score - the piece's maximum); their sum by lanes (position mod lanes), then lanes
+//   sums     one fused multiply-add per key, in order of position
+// and a row's pieces are put together in order, by combine_row.
 #pragma once
 
 #include "llava/kernels/kernel_table.h"
-#include "llava/kernels/simd/elementwise.h"
+#include "llava/kernels/simd/attention_rows.h"
+#include "llava/kernels/simd/attention_scores.h"
+#include "llava/kernels/simd/attention_values.h"
 
 namespace llava::kernels {
 namespace {
 
-struct KeyRange {
-  int64_t begin;
-  int64_t end;
+/// What a row's pieces come to: the largest score, the sum of the weights and of the values.
+struct RowState {
+  float* maximum;
+  float* total;
+  float* sums;
 };
 
-/// Keys that a row's query sees.
-inline KeyRange visible_keys(const AttentionArgs& args, int64_t row) {
-  const int64_t position = args.first_position + row / args.group;
-  const int64_t first = args.window > 0 ? position + 1 - args.window : 0;
-  return {first > 0 ? first : 0, args.is_causal ? position + 1 : args.num_keys};
-}
-
-/// The part of `range` inside the block at `base`, relative to it; empty when begin >= end.
-inline KeyRange clip_to_block(KeyRange range, int64_t base) {
-  const int64_t begin = range.begin - base;
-  const int64_t end = range.end - base;
-  return {begin > 0 ? begin : 0, end < kAttentionBlock ? end : kAttentionBlock};
-}
-
-/// Where the rows of positions [base + keys.begin, base + keys.end) lie, in elements.
-struct RowOffsets {
-  KeyRange keys;
-  int64_t offsets[kAttentionBlock];
-
-  RowOffsets(const KeyValueRows& cache, int64_t base, KeyRange present) : keys(present) {
-    int64_t page = (base + keys.begin) / cache.page_size;
-    int64_t slot = (base + keys.begin) % cache.page_size;
-    for (int64_t j = keys.begin; j < keys.end; ++j) {
-      offsets[j] = (cache.pages[page] * cache.page_size + slot) * cache.stride;
-      if (++slot < cache.page_size) continue;
-      slot = 0;
-      ++page;
-    }
-  }
-};
-
-/// The working memory of one call, laid out in the scratch buffer.
-struct AttentionScratch {
-  int64_t padded_width;
-  float* keys_transposed;  // [padded_width][kAttentionBlock]
-  float* values;           // [kAttentionBlock][padded_width]
-  float* q;                // [rows][padded_width]
-  float* sums;             // [rows][padded_width]
-  float* maxima;           // [rows]
-  float* totals;           // [rows]
-  float* scores;           // [tile rows][kAttentionBlock]
-
-  explicit AttentionScratch(const AttentionArgs& args)
-      : padded_width((args.head_width + 15) / 16 * 16),
-        keys_transposed(reinterpret_cast<float*>(args.scratch)),
-        values(keys_transposed + padded_width * kAttentionBlock),
-        q(values + padded_width * kAttentionBlock),
-        sums(q + kAttentionMaxRows * padded_width),
-        maxima(sums + kAttentionMaxRows * padded_width),
-        totals(maxima + kAttentionMaxRows),
-        scores(totals + kAttentionMaxRows) {}
-};
-
-/// The keys and values of one block where they lie: for the few rows of a decoding step, which read
-/// each only once.
-template <class I, class T>
-struct CachedBlock {
-  using V = typename I::V;
-
-  const AttentionArgs& args;
-  const AttentionScratch& scratch;
-  const RowOffsets& rows;
-  /// The block that will be read after this one, or null.
-  const RowOffsets* next;
-
-  const T* key_row(int64_t j) const {
-    return static_cast<const T*>(args.cache.keys) + rows.offsets[j];
-  }
-  const T* value_row(int64_t j) const {
-    return static_cast<const T*>(args.cache.values) + rows.offsets[j];
-  }
-
-  /// Columns [e, e + lanes) of keys [j, j + lanes), transposed: tile[i] is column e + i.
-  [[gnu::always_inline]] void load_keys(int64_t j, int64_t e, V (&tile)[I::kLanes]) const {
-    const KeyRange keys = rows.keys;
-    if (j >= keys.begin && j + I::kLanes <= keys.end && e + I::kLanes <= args.head_width) {
-#pragma GCC unroll 16
-      for (int i = 0; i < I::kLanes; ++i) tile[i] = I::load(key_row(j + i) + e);
-    } else {
-      for (int i = 0; i < I::kLanes; ++i) {
-        const bool is_present = j + i >= keys.begin && j + i < keys.end;
-        tile[i] = is_present ? load_some<I>(key_row(j + i) + e, args.head_width - e) : I::zero();
-      }
-    }
-    I::transpose(tile);
-  }
-
-  [[gnu::always_inline]] void prefetch_row(const T* row) const {
-    const int64_t bytes = args.head_width * static_cast<int64_t>(sizeof(T));
-    for (int64_t byte = 0; byte < bytes; byte += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(row) + byte);
-    }
-  }
-  /// Asks for the values of keys [j, j + lanes), and for the same keys of the next block.
-  [[gnu::always_inline]] void prefetch(int64_t j) const {
-    for (int64_t i = j; i < j + I::kLanes; ++i) {
-      if (i >= rows.keys.begin && i < rows.keys.end) prefetch_row(value_row(i));
-      if (next != nullptr && i < next->keys.end) {
-        prefetch_row(static_cast<const T*>(args.cache.keys) + next->offsets[i]);
-      }
-    }
-  }
-
-  /// scores[r][j] = scale * q[r] . key j for all keys of the block.
-  template <int R>
-  void score(int64_t row, int64_t num_rows) const {
-    if constexpr (R > 1) {
-      if (num_rows < R) return score<R - 1>(row, num_rows);
-    }
-    const float* q = scratch.q + row * scratch.padded_width;
-    for (int64_t j = 0; j < kAttentionBlock; j += I::kLanes) {
-      if (j + I::kLanes <= rows.keys.begin || j >= rows.keys.end) continue;
-      prefetch(j);
-      V acc[R];
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) acc[r] = I::zero();
-      for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
-        V tile[I::kLanes];
-        load_keys(j, e, tile);
-        const int64_t left = args.head_width - e;
-        if (left >= I::kLanes) {
-#pragma GCC unroll 16
-          for (int i = 0; i < I::kLanes; ++i) {
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) {
-              acc[r] = I::fma(I::set1(q[r * scratch.padded_width + e + i]), tile[i], acc[r]);
-            }
-          }
-        } else {
-          for (int64_t i = 0; i < left; ++i) {
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) {
-              acc[r] = I::fma(I::set1(q[r * scratch.padded_width + e + i]), tile[i], acc[r]);
-            }
-          }
-        }
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        I::store(scratch.scores + r * kAttentionBlock + j, I::mul(acc[r], I::set1(args.scale)));
-      }
-    }
-  }
-};
-
-/// The keys and values of one block as float32, the keys transposed: for many rows.
-template <class I, class T>
-struct PackedBlock {
-  using V = typename I::V;
-
-  const AttentionArgs& args;
-  const AttentionScratch& scratch;
-
-  PackedBlock(const AttentionArgs& call, const AttentionScratch& memory, const RowOffsets& rows)
-      : args(call), scratch(memory) {
-    const CachedBlock<I, T> cached{call, memory, rows, nullptr};
-    for (int64_t j = 0; j < kAttentionBlock; j += I::kLanes) {
-      for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
-        V tile[I::kLanes];
-        cached.load_keys(j, e, tile);
-        for (int64_t i = 0; i < I::kLanes; ++i) {
-          I::store(scratch.keys_transposed + (e + i) * kAttentionBlock + j, tile[i]);
-        }
-      }
-    }
-    for (int64_t j = rows.keys.begin; j < rows.keys.end; ++j) {
-      to_float<I, T>(cached.value_row(j), scratch.values + j * scratch.padded_width,
-                     args.head_width);
-    }
-  }
-
-  const float* value_row(int64_t j) const { return scratch.values + j * scratch.padded_width; }
-
-  /// scores[r][j] = scale * q[r] . key j for all keys of the block.
-  template <int R>
-  void score(int64_t row, int64_t num_rows) const {
-    if constexpr (R > 1) {
-      if (num_rows < R) return score<R - 1>(row, num_rows);
-    }
-    const float* q = scratch.q + row * scratch.padded_width;
-    const V scale = I::set1(args.scale);
-    for (int64_t j = 0; j < kAttentionBlock; j += 4 * I::kLanes) {
-      V acc[R][4];
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (int c = 0; c < 4; ++c) acc[r][c] = I::zero();
-      }
-      const float* keys = scratch.keys_transposed + j;
-      for (int64_t e = 0; e < args.head_width; ++e, keys += kAttentionBlock) {
-        V k[4];
-#pragma GCC unroll 4
-        for (int c = 0; c < 4; ++c) k[c] = I::load(keys + c * I::kLanes);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const V x = I::set1(q[r * scratch.padded_width + e]);
-#pragma GCC unroll 4
-          for (int c = 0; c < 4; ++c) acc[r][c] = I::fma(x, k[c], acc[r][c]);
-        }
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (int c = 0; c < 4; ++c) {
-          I::store(scratch.scores + r * kAttentionBlock + j + c * I::kLanes,
-                   I::mul(acc[r][c], scale));
-        }
-      }
-    }
-  }
-};
-
-/// Turns one row of scores into weights and returns the factor for the row's earlier sums.
+/// Takes a piece's result into a row's.
 template <class I>
-[[gnu::always_inline]] inline float soften_row(float* scores, KeyRange keys, float& maximum,
-                                               float& total) {
+void combine_row(const RowState& row, float maximum, float total, const float* sums,
+                 int64_t padded_width) {
   using V = typename I::V;
-  constexpr int kVectors = static_cast<int>(kAttentionBlock) / I::kLanes;
-  const bool is_whole = keys.begin == 0 && keys.end == kAttentionBlock;
+  const float updated = *row.maximum > maximum ? *row.maximum : maximum;
+  const float factor = I::first(exp<I>(I::set1(*row.maximum - updated)));
+  const float piece_factor = I::first(exp<I>(I::set1(maximum - updated)));
+  *row.total = *row.total * factor + total * piece_factor;
+  *row.maximum = updated;
+  const V f = I::set1(factor);
+  const V g = I::set1(piece_factor);
+  for (int64_t e = 0; e < padded_width; e += I::kLanes) {
+    I::store(row.sums + e, I::fma(I::load(sums + e), g, I::mul(I::load(row.sums + e), f)));
+  }
+}
+
+/// Turns one row's scores of a piece into weights, as the values need them; their sum.
+template <class I, bool has_factors>
+[[gnu::always_inline]] inline float soften_row(float* scores, const float* value_factors,
+                                               KeyRange keys, float& maximum) {
+  using V = typename I::V;
+  const int64_t first = keys.begin / I::kLanes * I::kLanes;
   const V least = I::set1(-__builtin_inff());
-  V block_maximum = least;
-  for (int i = 0; i < kVectors; ++i) {
-    V s = I::load(scores + i * I::kLanes);
-    if (!is_whole) {
-      s = I::keep_range(s, least, keys.begin - i * I::kLanes, keys.end - i * I::kLanes);
-    }
-    block_maximum = I::max(block_maximum, s);
+  const auto clip = [&](V v, V fill, int64_t j) {
+    if (j >= keys.begin && j + I::kLanes <= keys.end) return v;
+    return I::keep_range(v, fill, keys.begin - j, keys.end - j);
+  };
+  V largest = least;
+  for (int64_t j = first; j < keys.end; j += I::kLanes) {
+    largest = I::max(largest, clip(I::load(scores + j), least, j));
   }
-  const float largest = I::reduce_max(block_maximum);
-  const float updated = maximum > largest ? maximum : largest;
-  const V subtrahend = I::set1(updated);
+  maximum = I::reduce_max(largest);
+  const V subtrahend = I::set1(maximum);
   V sum = I::zero();
-  for (int i = 0; i < kVectors; ++i) {
-    V weight = exp<I>(I::sub(I::load(scores + i * I::kLanes), subtrahend));
-    if (!is_whole) {
-      weight =
-          I::keep_range(weight, I::zero(), keys.begin - i * I::kLanes, keys.end - i * I::kLanes);
-    }
-    I::store(scores + i * I::kLanes, weight);
+  for (int64_t j = first; j < keys.end; j += I::kLanes) {
+    V weight = exp<I>(I::sub(I::load(scores + j), subtrahend));
+    weight = clip(weight, I::zero(), j);
     sum = I::add(sum, weight);
+    if constexpr (has_factors) weight = I::mul(weight, I::load(value_factors + j));
+    I::store(scores + j, weight);
   }
-  const float factor = I::first(exp<I>(I::set1(maximum - updated)));
-  total = total * factor + I::reduce_add(sum);
-  maximum = updated;
-  return factor;
+  return I::reduce_add(sum);
 }
 
-/// sums[r][e .. e + N lanes) = factor[r] * sums + weights[r] . values over the keys. Less than a
-/// vector of the head width may be left when N is 1.
-template <class I, int R, int N, class Block>
-[[gnu::always_inline]] inline void value_tile(const Block& block, const float* weights,
-                                              const float* factors, float* sums, int64_t e,
-                                              KeyRange keys) {
-  using V = typename I::V;
-  const int64_t stride = block.scratch.padded_width;
-  V acc[R][N];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      acc[r][n] = I::mul(I::load(sums + r * stride + e + n * I::kLanes), I::set1(factors[r]));
-    }
+/// Takes what a piece gave a row of a key head to where it belongs.
+template <class I>
+void keep_piece(const AttentionArgs& args, const AttentionScratch& scratch, int64_t head,
+                int64_t row, float maximum, float total, const float* sums) {
+  const int64_t padded = scratch.padded_width;
+  const int64_t at = head * (args.row_end - args.row_begin) + row;
+  if (args.partials == nullptr) {
+    const RowState state{scratch.maxima + at, scratch.totals + at, scratch.sums + at * padded};
+    combine_row<I>(state, maximum, total, sums, padded);
+    return;
   }
-  for (int64_t j = keys.begin; j < keys.end; ++j) {
-    const auto* values = block.value_row(j) + e;
-    V v[N];
-    if constexpr (N == 1) {
-      v[0] = load_some<I>(values, block.args.head_width - e);
-    } else {
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) v[n] = I::load(values + n * I::kLanes);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const V p = I::set1(weights[r * kAttentionBlock + j]);
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) acc[r][n] = I::fma(p, v[n], acc[r][n]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      I::store(sums + r * stride + e + n * I::kLanes, acc[r][n]);
-    }
+  float* partial = args.partials + at * (kAttentionPartialHeader + padded);
+  partial[0] = maximum;
+  partial[1] = total;
+  for (int64_t e = 0; e < padded; e += I::kLanes) {
+    I::store(partial + kAttentionPartialHeader + e, I::load(sums + e));
   }
 }
 
-/// All of the head width for `num_rows` <= R rows that see the same keys.
-template <class I, int R, class Block>
-void value_rows(const Block& block, const float* weights, const float* factors, int64_t row,
-                int64_t num_rows, KeyRange keys) {
-  if constexpr (R > 1) {
-    if (num_rows < R) {
-      return value_rows<I, R - 1>(block, weights, factors, row, num_rows, keys);
-    }
-  }
-  const int64_t width = block.args.head_width;
-  float* sums = block.scratch.sums + row * block.scratch.padded_width;
-  int64_t e = 0;
-  if constexpr (R == 1) {
-    for (; e + 8 * I::kLanes <= width; e += 8 * I::kLanes) {
-      value_tile<I, R, 8>(block, weights, factors, sums, e, keys);
-    }
-  }
-  for (; e + 4 * I::kLanes <= width; e += 4 * I::kLanes) {
-    value_tile<I, R, 4>(block, weights, factors, sums, e, keys);
-  }
-  for (; e < width; e += I::kLanes) {
-    value_tile<I, R, 1>(block, weights, factors, sums, e, keys);
-  }
+template <class I>
+void clear_sums(float* sums, int64_t count) {
+  for (int64_t i = 0; i < count; i += I::kLanes) I::store(sums + i, I::zero());
 }
 
-/// Takes one block of keys into the sums of at most kTileRows rows, the first being `row`.
-template <class I, class Block>
-void attend_tile(const Block& block, int64_t base, int64_t row, int64_t num_rows) {
-  const AttentionScratch& scratch = block.scratch;
-  KeyRange keys[I::kTileRows];
-  float factors[I::kTileRows];
-  bool is_uniform = true;
-  bool is_empty = true;
+/// Keys of the piece at `base` that rows [row, row + num_rows) of the call see; the span of all.
+inline KeyRange visible_in_piece(const AttentionArgs& args, int64_t base, int64_t row,
+                                 int64_t num_rows, KeyRange* keys) {
+  KeyRange span{kAttentionPiece, 0};
   for (int64_t r = 0; r < num_rows; ++r) {
-    keys[r] = clip_to_block(visible_keys(block.args, block.args.row_begin + row + r), base);
-    is_uniform = is_uniform && keys[r].begin == keys[0].begin && keys[r].end == keys[0].end;
-    is_empty = is_empty && keys[r].begin >= keys[r].end;
+    keys[r] = clip_to_piece(visible_keys(args, args.row_begin + row + r), base);
+    if (keys[r].is_empty()) {
+      keys[r] = {0, 0};
+      continue;
+    }
+    if (keys[r].begin < span.begin) span.begin = keys[r].begin;
+    if (keys[r].end > span.end) span.end = keys[r].end;
   }
-  if (is_empty) return;
-  block.template score<I::kTileRows>(row, num_rows);
-  for (int64_t r = 0; r < num_rows; ++r) {
-    if (keys[r].begin >= keys[r].end) continue;
-    factors[r] = soften_row<I>(scratch.scores + r * kAttentionBlock, keys[r],
-                               scratch.maxima[row + r], scratch.totals[row + r]);
-  }
-  if (is_uniform) {
-    return value_rows<I, I::kTileRows>(block, scratch.scores, factors, row, num_rows, keys[0]);
-  }
-  for (int64_t r = 0; r < num_rows; ++r) {
-    if (keys[r].begin >= keys[r].end) continue;
-    value_rows<I, 1>(block, scratch.scores + r * kAttentionBlock, factors + r, row + r, 1, keys[r]);
+  return span;
+}
+
+/// What the scores of keys [begin, end) of a head are multiplied by.
+template <bool has_scales>
+void fill_key_factors(const AttentionArgs& args, const AttentionScratch& scratch,
+                      const PieceRows& rows, int64_t head, int64_t begin, int64_t end) {
+  if constexpr (has_scales) {
+    if (begin < rows.keys.begin) begin = rows.keys.begin;
+    if (end > rows.keys.end) end = rows.keys.end;
+    for (int64_t j = begin; j < end; ++j) {
+      const int64_t at = rows.rows[j] * args.cache.scale_stride + head;
+      scratch.key_factors[j] = args.cache.key_scales[at] * args.scale;
+    }
+  } else {
+    for (int64_t j = begin; j < end; ++j) scratch.key_factors[j] = args.scale;
   }
 }
 
-template <class I, class T>
-void attention(const AttentionArgs& args) noexcept {
+template <bool has_scales>
+void fill_value_factors(const AttentionArgs& args, const AttentionScratch& scratch,
+                        const PieceRows& rows, int64_t head) {
+  if constexpr (has_scales) {
+    for (int64_t j = rows.keys.begin; j < rows.keys.end; ++j) {
+      scratch.value_factors[j] =
+          args.cache.value_scales[rows.rows[j] * args.cache.scale_stride + head];
+    }
+  }
+}
+
+/// One piece for the few rows of each key head: keys and values are read once, where they lie, a
+/// block of positions for all heads after another, as they come in memory.
+template <class Score>
+void attend_direct(const AttentionArgs& args, const AttentionScratch& scratch,
+                   const PieceRows& rows, int64_t base) {
+  using I = typename Score::Isa;
+  using T = typename Score::Element;
+  constexpr bool kHasScales = sizeof(T) == 1;
+  constexpr int64_t kKeys = kDirectKeys<I>;
+  const int64_t num_rows = args.row_end - args.row_begin;
+  const int64_t padded = scratch.padded_width;
+  const int64_t width = args.head_width;
+  const T* keys = static_cast<const T*>(args.cache.keys);
+  const T* values = static_cast<const T*>(args.cache.values);
+  const int64_t row_bytes = width * static_cast<int64_t>(sizeof(T));
+  KeyRange seen[I::kDirectRows];
+  const KeyRange span = visible_in_piece(args, base, 0, num_rows, seen);
+  const int64_t first = span.begin / kKeys * kKeys;
+  // The block after the one at j, while head h of that is at work.
+  const auto prefetch = [&](const T* all, int64_t j, int64_t h) {
+    const int64_t end = j + 2 * kKeys < span.end ? j + 2 * kKeys : span.end;
+    prefetch_rows(all + h * width, rows, j + kKeys, end, row_bytes);
+  };
+
+  if constexpr (!kHasScales) {
+    fill_key_factors<kHasScales>(args, scratch, rows, 0, 0, kAttentionPiece);
+  }
+  for (int64_t j = first; j < span.end; j += kKeys) {
+    for (int64_t h = 0; h < args.num_key_heads; ++h) {
+      if constexpr (kHasScales) {
+        fill_key_factors<kHasScales>(args, scratch, rows, h, j, j + kKeys);
+      }
+      prefetch(keys, j, h);
+      if (j + kKeys >= span.end) prefetch(values, first - kKeys, h);
+      score_direct<Score, I::kDirectRows>(
+          keys + h * width, rows.offsets + j, width, scratch.q + h * num_rows * padded, padded,
+          num_rows, scratch.key_factors + j, scratch.scores + h * num_rows * kAttentionPiece + j);
+    }
+  }
+  float maxima[kAttentionMaxDirectRows];
+  float totals[kAttentionMaxDirectRows];
+  for (int64_t h = 0; h < args.num_key_heads; ++h) {
+    fill_value_factors<kHasScales>(args, scratch, rows, h);
+    for (int64_t r = 0; r < num_rows; ++r) {
+      if (seen[r].is_empty()) continue;
+      const int64_t at = h * num_rows + r;
+      totals[at] = soften_row<I, kHasScales>(scratch.scores + at * kAttentionPiece,
+                                             scratch.value_factors, seen[r], maxima[at]);
+    }
+  }
+  clear_sums<I>(scratch.piece_sums, args.num_key_heads * num_rows * padded);
+  for (int64_t j = first; j < span.end; j += kKeys) {
+    KeyRange block[I::kDirectRows];
+    for (int64_t r = 0; r < num_rows; ++r) {
+      block[r] = {seen[r].begin > j ? seen[r].begin : j,
+                  seen[r].end < j + kKeys ? seen[r].end : j + kKeys};
+    }
+    for (int64_t h = 0; h < args.num_key_heads; ++h) {
+      prefetch(values, j, h);
+      const CachedValues<T> head{values + h * width, rows};
+      value_sums<I, I::kDirectRows>(head, scratch.scores + h * num_rows * kAttentionPiece,
+                                    scratch.piece_sums + h * num_rows * padded, padded, width,
+                                    num_rows, block);
+    }
+  }
+  for (int64_t h = 0; h < args.num_key_heads; ++h) {
+    for (int64_t r = 0; r < num_rows; ++r) {
+      if (seen[r].is_empty()) continue;
+      const int64_t at = h * num_rows + r;
+      keep_piece<I>(args, scratch, h, r, maxima[at], totals[at], scratch.piece_sums + at * padded);
+    }
+  }
+}
+
+/// One piece for at most kTileRows of many rows, from the copies.
+template <class Score>
+void attend_tile(const AttentionArgs& args, const AttentionScratch& scratch, int64_t base,
+                 int64_t row, int64_t num_rows) {
+  using I = typename Score::Isa;
+  constexpr bool kHasScales = sizeof(typename Score::Element) == 1;
+  const int64_t padded = scratch.padded_width;
+  KeyRange seen[I::kTileRows];
+  const KeyRange span = visible_in_piece(args, base, row, num_rows, seen);
+  if (span.is_empty()) return;
+  score_turned<Score, I::kTileRows>(args, scratch, span, row, num_rows);
+  float maxima[I::kTileRows];
+  float totals[I::kTileRows];
+  for (int64_t r = 0; r < num_rows; ++r) {
+    if (seen[r].is_empty()) continue;
+    totals[r] = soften_row<I, kHasScales>(scratch.scores + r * kAttentionPiece,
+                                          scratch.value_factors, seen[r], maxima[r]);
+  }
+  clear_sums<I>(scratch.piece_sums, num_rows * padded);
+  value_sums<I, I::kTileRows>(WidenedValues{scratch}, scratch.scores, scratch.piece_sums, padded,
+                              args.head_width, num_rows, seen);
+  for (int64_t r = 0; r < num_rows; ++r) {
+    if (seen[r].is_empty()) continue;
+    keep_piece<I>(args, scratch, 0, row + r, maxima[r], totals[r], scratch.piece_sums + r * padded);
+  }
+}
+
+/// One piece for all rows of the call.
+template <class Score>
+void attend_piece(const AttentionArgs& args, const AttentionScratch& scratch, const PieceRows& rows,
+                  int64_t base) {
+  using I = typename Score::Isa;
+  using T = typename Score::Element;
+  constexpr bool kHasScales = sizeof(T) == 1;
+  fill_key_factors<kHasScales>(args, scratch, rows, 0, 0, kAttentionPiece);
+  fill_value_factors<kHasScales>(args, scratch, rows, 0);
+  turn_keys<Score>(args, scratch, rows);
+  widen_values<I, T>(args, scratch, rows);
+  // Rows split evenly, so that no tile is much smaller than the others.
+  const int64_t num_rows = args.row_end - args.row_begin;
+  const int64_t num_tiles = (num_rows + I::kTileRows - 1) / I::kTileRows;
+  for (int64_t tile = 0; tile < num_tiles; ++tile) {
+    const int64_t begin = num_rows * tile / num_tiles;
+    attend_tile<Score>(args, scratch, base, begin, num_rows * (tile + 1) / num_tiles - begin);
+  }
+}
+
+/// A row's result: its sums divided by the sum of its weights.
+template <class I, class Query>
+void finish_row_of_attention(const AttentionArgs& args, int64_t head, int64_t row, float total,
+                             const float* sums) {
+  Query* out = static_cast<Query*>(args.out) + row_offset(args, head, row, args.out_stride);
+  const typename I::V divisor = I::set1(total);
+  for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
+    store_some<I>(out + e, I::div(I::load(sums + e), divisor), args.head_width - e);
+  }
+}
+
+template <class I>
+void clear_row(const RowState& row, int64_t padded_width) {
+  *row.maximum = -__builtin_inff();
+  *row.total = 0.0f;
+  clear_sums<I>(row.sums, padded_width);
+}
+
+/// Queries and results in the format Query, keys and values as `Score` reads them.
+template <class Score, class Query>
+void attention_heads(const AttentionArgs& args) {
+  using I = typename Score::Isa;
   const AttentionScratch scratch(args);
   const int64_t num_rows = args.row_end - args.row_begin;
-  const auto offset = [&](int64_t row, int64_t stride) {
-    return row / args.group * stride + row % args.group * args.head_width;
-  };
-  for (int64_t r = 0; r < num_rows; ++r) {
-    to_float<I, T>(static_cast<const T*>(args.q) + offset(args.row_begin + r, args.q_stride),
-                   scratch.q + r * scratch.padded_width, args.head_width);
-    float* sums = scratch.sums + r * scratch.padded_width;
-    for (int64_t e = 0; e < scratch.padded_width; e += I::kLanes) I::store(sums + e, I::zero());
-    scratch.maxima[r] = -__builtin_inff();
-    scratch.totals[r] = 0.0f;
-  }
-  const KeyRange all = {visible_keys(args, args.row_begin).begin,
-                        visible_keys(args, args.row_end - 1).end};
-  const int64_t first_block = all.begin / kAttentionBlock * kAttentionBlock;
-  RowOffsets rows(args.cache, first_block, clip_to_block(all, first_block));
-  for (int64_t base = first_block; base < all.end; base += kAttentionBlock) {
-    const int64_t next_base = base + kAttentionBlock;
-    const bool is_last = next_base >= all.end;
-    const RowOffsets next =
-        is_last ? rows : RowOffsets(args.cache, next_base, clip_to_block(all, next_base));
-    if (num_rows <= I::kTileRows) {
-      const CachedBlock<I, T> block{args, scratch, rows, is_last ? nullptr : &next};
-      attend_tile<I>(block, base, 0, num_rows);
-    } else {
-      const PackedBlock<I, T> block(args, scratch, rows);
-      for (int64_t r = 0; r < num_rows; r += I::kTileRows) {
-        attend_tile<I>(block, base, r, num_rows - r < I::kTileRows ? num_rows - r : I::kTileRows);
-      }
+  const int64_t padded = scratch.padded_width;
+  for (int64_t h = 0; h < args.num_key_heads; ++h) {
+    for (int64_t r = 0; r < num_rows; ++r) {
+      const int64_t at = h * num_rows + r;
+      const Query* q = static_cast<const Query*>(args.q) +
+                       row_offset(args, h, args.row_begin + r, args.q_stride);
+      Score::fill_query(q, scratch.q + at * padded, args.head_width);
+      if (args.partials != nullptr) continue;
+      clear_row<I>({scratch.maxima + at, scratch.totals + at, scratch.sums + at * padded}, padded);
     }
-    rows = next;
   }
-  for (int64_t r = 0; r < num_rows; ++r) {
-    const float* sums = scratch.sums + r * scratch.padded_width;
-    T* out = static_cast<T*>(args.out) + offset(args.row_begin + r, args.out_stride);
-    const typename I::V total = I::set1(scratch.totals[r]);
-    for (int64_t e = 0; e < args.head_width; e += I::kLanes) {
-      store_some<I>(out + e, I::div(I::load(sums + e), total), args.head_width - e);
+  const KeyRange keys = keys_of_call(args);
+  const bool is_whole = args.partials == nullptr;
+  const int64_t first = is_whole ? keys.begin / kAttentionPiece : args.piece_begin;
+  const int64_t last = is_whole ? (keys.end - 1) / kAttentionPiece : args.piece_begin;
+  for (int64_t piece = first; piece <= last; ++piece) {
+    const int64_t base = piece * kAttentionPiece;
+    const PieceRows rows(args.cache, base, clip_to_piece(keys, base));
+    if (num_rows <= I::kDirectRows) {
+      attend_direct<Score>(args, scratch, rows, base);
+    } else {
+      attend_piece<Score>(args, scratch, rows, base);
+    }
+  }
+  if (!is_whole) return;
+  for (int64_t h = 0; h < args.num_key_heads; ++h) {
+    for (int64_t r = 0; r < num_rows; ++r) {
+      const int64_t at = h * num_rows + r;
+      finish_row_of_attention<I, Query>(args, h, args.row_begin + r, scratch.totals[at],
+                                        scratch.sums + at * padded);
+    }
+  }
+}
+
+/// The call of one key head of several.
+template <class T, class Query>
+AttentionArgs args_of_head(AttentionArgs args, int64_t head) {
+  const int64_t queries = head * args.group * args.head_width;
+  args.q = static_cast<const Query*>(args.q) + queries;
+  args.out = static_cast<Query*>(args.out) + queries;
+  args.cache.keys = static_cast<const T*>(args.cache.keys) + head * args.head_width;
+  args.cache.values = static_cast<const T*>(args.cache.values) + head * args.head_width;
+  if (args.cache.key_scales != nullptr) {
+    args.cache.key_scales += head;
+    args.cache.value_scales += head;
+  }
+  if (args.partials != nullptr) {
+    args.partials += head * (args.row_end - args.row_begin) *
+                     (kAttentionPartialHeader + attention_padded_width(args.head_width));
+  }
+  args.num_key_heads = 1;
+  return args;
+}
+
+template <class Score, class Query>
+void attention(const AttentionArgs& args) noexcept {
+  if (args.row_end - args.row_begin <= Score::Isa::kDirectRows) {
+    return attention_heads<Score, Query>(args);
+  }
+  for (int64_t h = 0; h < args.num_key_heads; ++h) {
+    attention_heads<Score, Query>(args_of_head<typename Score::Element, Query>(args, h));
+  }
+}
+
+/// Puts the pieces of each row together.
+template <class I, class Query>
+void attention_merge(const AttentionArgs& args) noexcept {
+  const AttentionScratch scratch(args);
+  const int64_t padded = scratch.padded_width;
+  const int64_t num_rows = args.row_end - args.row_begin;
+  const RowState state{scratch.maxima, scratch.totals, scratch.sums};
+  for (int64_t h = 0; h < args.num_key_heads; ++h) {
+    for (int64_t r = 0; r < num_rows; ++r) {
+      const KeyRange keys = visible_keys(args, args.row_begin + r);
+      const float* partial =
+          args.partials + (h * num_rows + r) * (kAttentionPartialHeader + padded);
+      clear_row<I>(state, padded);
+      for (int64_t piece = args.piece_begin; piece < args.piece_end; ++piece) {
+        if (!clip_to_piece(keys, piece * kAttentionPiece).is_empty()) {
+          combine_row<I>(state, partial[0], partial[1], partial + kAttentionPartialHeader, padded);
+        }
+        partial += args.partial_stride;
+      }
+      finish_row_of_attention<I, Query>(args, h, args.row_begin + r, *state.total, state.sums);
+    }
+  }
+}
+
+template <class I, class T>
+void attention_widened(const AttentionArgs& args) noexcept {
+  attention<WidenedScore<I, T>, T>(args);
+}
+
+template <class I, class T>
+void attention_of_f32(const AttentionArgs& args) noexcept {
+  attention<WidenedScore<I, T>, float>(args);
+}
+
+template <class I>
+void quantize_rows(const float* x, int8_t* out, float* scales, int64_t num_rows,
+                   int64_t width) noexcept {
+  using V = typename I::V;
+  for (int64_t r = 0; r < num_rows; ++r, x += width, out += width) {
+    V largest = I::zero();
+    V nothing = I::zero();  // unless a number is not finite
+    for (int64_t i = 0; i < width; i += I::kLanes) {
+      const V v = load_some<I>(x + i, width - i);
+      largest = I::max(largest, I::abs(v));
+      nothing = I::fma(v, I::zero(), nothing);
+    }
+    const float maximum = I::reduce_max(largest);
+    const bool is_zero = !(maximum >= 0x1.0p-120f);
+    scales[r] = (is_zero ? 0.0f : maximum / 127.0f) + I::reduce_add(nothing);
+    const V factor = I::set1(is_zero ? 0.0f : 127.0f / maximum);
+    for (int64_t i = 0; i < width; i += I::kLanes) {
+      const V scaled = I::mul(load_some<I>(x + i, width - i), factor);
+      const V bounded = I::min(I::set1(127.0f), I::max(I::set1(-127.0f), scaled));
+      store_some<I>(out + i, I::round_nearest(bounded), width - i);
     }
   }
 }

@@ -15,6 +15,9 @@ struct Avx2 {
   static constexpr int kLanes = 8;
   /// 3 x 4 running vectors of the 16 registers.
   static constexpr int kTileRows = 3;
+  static constexpr int kRunningVectors = 12;
+  static constexpr int kDirectRows = 3;
+  static constexpr bool kHasUnits = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE __m256i lanes() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
@@ -59,6 +62,15 @@ struct Avx2 {
     for (int64_t i = 0; i < n; ++i) lanes_of_p[i] = p[i];
     return widen(_mm_load_si128(reinterpret_cast<const __m128i*>(lanes_of_p)), T{});
   }
+  LLAVA_INLINE V load(const int8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
+  LLAVA_INLINE V load_first(const int8_t* p, int64_t n) {
+    alignas(8) int8_t lanes_of_p[8] = {};
+    for (int64_t i = 0; i < n; ++i) lanes_of_p[i] = p[i];
+    return load(lanes_of_p);
+  }
   LLAVA_INLINE void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   LLAVA_INLINE void store_first(float* p, V v, int64_t n) {
     _mm256_maskstore_ps(p, first_lanes(n), v);
@@ -71,6 +83,17 @@ struct Avx2 {
   LLAVA_INLINE void store_first(T* p, V v, int64_t n) {
     alignas(16) T lanes_of_v[8];
     _mm_store_si128(reinterpret_cast<__m128i*>(lanes_of_v), narrow(v, T{}));
+    for (int64_t i = 0; i < n; ++i) p[i] = lanes_of_v[i];
+  }
+  LLAVA_INLINE void store(int8_t* p, V v) {
+    const __m256i words = _mm256_cvtps_epi32(v);
+    const __m128i halves =
+        _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(halves, halves));
+  }
+  LLAVA_INLINE void store_first(int8_t* p, V v, int64_t n) {
+    alignas(8) int8_t lanes_of_v[8];
+    store(lanes_of_v, v);
     for (int64_t i = 0; i < n; ++i) p[i] = lanes_of_v[i];
   }
 

@@ -21,6 +21,12 @@ struct Avx512 {
   static constexpr int kLanes = 16;
   /// Rows of the register tiles: 6 x 4 running vectors of the 32 registers.
   static constexpr int kTileRows = 6;
+  /// Running vectors that leave registers for the operands.
+  static constexpr int kRunningVectors = 24;
+  /// Query rows of attention that read keys where they lie.
+  static constexpr int kDirectRows = 8;
+  /// Rows of 32-bit units can be turned before their elements are widened.
+  static constexpr bool kHasUnits = true;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE __mmask16 first_lanes(int64_t n) {
@@ -71,6 +77,38 @@ struct Avx512 {
   LLAVA_INLINE V load_first(const T* p, int64_t n) {
     return widen(_mm256_maskz_loadu_epi16(first_lanes(n), p), T{});
   }
+  LLAVA_INLINE V load(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  }
+  LLAVA_INLINE V load_first(const int8_t* p, int64_t n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first_lanes(n), p)));
+  }
+  /// 64 bytes as they are.
+  LLAVA_INLINE V load_units(const void* p) { return _mm512_loadu_ps(p); }
+  /// The first n elements of T, fewer than 64 bytes, and zeros.
+  template <class T>
+  LLAVA_INLINE V load_units_first(const T* p, int64_t n) {
+    const uint64_t bytes = static_cast<uint64_t>(n) * sizeof(T);
+    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi8((uint64_t{1} << bytes) - 1, p));
+  }
+  /// Element `k` of each unit, widened.
+  LLAVA_INLINE V unit_part(V units, int k, Float16) {
+    const __m512i bits = _mm512_castps_si512(units);
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(k == 0 ? bits : _mm512_srli_epi32(bits, 16)));
+  }
+  LLAVA_INLINE V unit_part(V units, int k, BFloat16) {
+    const __m512i bits = _mm512_castps_si512(units);
+    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+    return _mm512_castsi512_ps(k == 0 ? _mm512_slli_epi32(bits, 16)
+                                      : _mm512_and_si512(bits, upper));
+  }
+  LLAVA_INLINE V unit_part(V units, int k, int8_t) {
+    const __m512i bits = _mm512_castps_si512(units);
+    const auto rest = static_cast<unsigned>(24 - 8 * k);
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(bits, rest), 24));
+  }
+
   LLAVA_INLINE void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   LLAVA_INLINE void store_first(float* p, V v, int64_t n) {
     _mm512_mask_storeu_ps(p, first_lanes(n), v);
@@ -82,6 +120,13 @@ struct Avx512 {
   template <class T>
   LLAVA_INLINE void store_first(T* p, V v, int64_t n) {
     _mm256_mask_storeu_epi16(p, first_lanes(n), narrow(v, T{}));
+  }
+  /// Integral values of a byte's range.
+  LLAVA_INLINE void store(int8_t* p, V v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+  }
+  LLAVA_INLINE void store_first(int8_t* p, V v, int64_t n) {
+    _mm_mask_storeu_epi8(p, first_lanes(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
   }
 
   LLAVA_INLINE V add(V a, V b) { return _mm512_add_ps(a, b); }

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scores of attention: dot products of queries with the keys of one piece, a lane for each key.
+// Whether the keys are read where they lie (few rows) or from a turned copy (many), a score is the
+// same chain of steps along the head width from element 0.
+#pragma once
+
+#include "llava/kernels/simd/attention_rows.h"
+#include "llava/kernels/simd/elementwise.h"
+
+namespace llava::kernels {
+namespace {
+
+/// A part of the head width of kLanes keys, turned so that a lane is a key. Instruction sets with
+/// `kHasUnits` turn 32-bit units, which hold one, two or four elements; the others turn floats.
+template <class I, class T>
+struct KeyTile {
+  using V = typename I::V;
+  static constexpr int kPerUnit = I::kHasUnits ? static_cast<int>(4 / sizeof(T)) : 1;
+  static constexpr int kWidth = I::kLanes * kPerUnit;
+  V v[I::kLanes];
+
+  /// Elements [0, kWidth) of the keys at `offsets`.
+  [[gnu::always_inline]] void load(const T* keys, const int64_t* offsets) {
+#pragma GCC unroll 16
+    for (int i = 0; i < I::kLanes; ++i) {
+      if constexpr (I::kHasUnits) {
+        v[i] = I::load_units(keys + offsets[i]);
+      } else {
+        v[i] = I::load(keys + offsets[i]);
+      }
+    }
+    I::transpose(v);
+  }
+  /// Their first `count` elements, fewer than kWidth, and zeros.
+  [[gnu::noinline]] void load_first(const T* keys, const int64_t* offsets, int64_t count) {
+    for (int i = 0; i < I::kLanes; ++i) {
+      if constexpr (I::kHasUnits) {
+        v[i] = I::load_units_first(keys + offsets[i], count);
+      } else {
+        v[i] = I::load_first(keys + offsets[i], count);
+      }
+    }
+    I::transpose(v);
+  }
+
+  /// Element `i` of the part for all keys.
+  [[gnu::always_inline]] V element(int i) const {
+    if constexpr (kPerUnit == 1) {
+      return v[i];
+    } else {
+      return I::unit_part(v[i / kPerUnit], i % kPerUnit, T{});
+    }
+  }
+};
+
+/// Scores as one fused multiply-add per element, on keys widened to float32.
+template <class I, class T>
+struct WidenedScore {
+  using Isa = I;
+  using Element = T;
+  using V = typename I::V;
+  static constexpr int kStep = 1;  ///< elements of the head width that one step takes
+
+  template <class Query>
+  static void fill_query(const Query* q, float* units, int64_t width) {
+    to_float<I, Query>(q, units, width);
+  }
+  [[gnu::always_inline]] static V step(const KeyTile<I, T>& tile, int i) { return tile.element(i); }
+  [[gnu::always_inline]] static V accumulate(V q, V k, V sum) { return I::fma(q, k, sum); }
+};
+
+/// Asks for `bytes` bytes of the rows of positions [begin, end).
+template <class T>
+[[gnu::always_inline]] inline void prefetch_rows(const T* base, const PieceRows& rows,
+                                                 int64_t begin, int64_t end, int64_t bytes) {
+  for (int64_t j = begin; j < end; ++j) {
+    const char* p = reinterpret_cast<const char*>(base + rows.offsets[j]);
+    for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(p + byte, 0, 2);
+  }
+}
+
+/// Adds the steps of the last, partial tile of the head width to the scores of R rows.
+template <class Score, int R>
+[[gnu::noinline]] void add_tail(const typename Score::Element* keys, const int64_t* offsets,
+                                int64_t count, const float* units, int64_t stride, float* acc) {
+  using I = typename Score::Isa;
+  KeyTile<I, typename Score::Element> tile;
+  tile.load_first(keys, offsets, count);
+  for (int64_t i = 0; i * Score::kStep < count; ++i) {
+    const typename I::V k = Score::step(tile, static_cast<int>(i));
+    for (int r = 0; r < R; ++r) {
+      float* sum = acc + r * I::kLanes;
+      I::store(sum, Score::accumulate(I::set1(units[r * stride + i]), k, I::load(sum)));
+    }
+  }
+}
+
+/// Keys whose scores are computed together where they lie.
+template <class I>
+inline constexpr int64_t kDirectKeys = 2 * I::kLanes;
+
+/// scores[r][j] = factors[j] * q[r] . key j for kDirectKeys keys from j on, where they lie.
+template <class Score, int R>
+void score_direct(const typename Score::Element* keys, const int64_t* offsets, int64_t head_width,
+                  const float* q, int64_t stride, int64_t num_rows, const float* factors,
+                  float* scores) {
+  if constexpr (R > 1) {
+    if (num_rows < R) {
+      return score_direct<Score, R - 1>(keys, offsets, head_width, q, stride, num_rows, factors,
+                                        scores);
+    }
+  }
+  using I = typename Score::Isa;
+  using V = typename I::V;
+  using Tile = KeyTile<I, typename Score::Element>;
+  constexpr int kSteps = Tile::kWidth / Score::kStep;
+  // Two vectors of keys at a time: a score alone waits for its own chain.
+  V acc[2][R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) acc[0][r] = acc[1][r] = I::zero();
+  int64_t e = 0;
+  for (; e + Tile::kWidth <= head_width; e += Tile::kWidth) {
+#pragma GCC unroll 2
+    for (int c = 0; c < 2; ++c) {
+      Tile tile;
+      tile.load(keys + e, offsets + c * I::kLanes);
+      const float* units = q + e / Score::kStep;
+#pragma GCC unroll 64
+      for (int i = 0; i < kSteps; ++i) {
+        const V k = Score::step(tile, i);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          acc[c][r] = Score::accumulate(I::set1(units[r * stride + i]), k, acc[c][r]);
+        }
+      }
+    }
+  }
+  if (e < head_width) {
+    alignas(64) float sums[R * I::kLanes];
+#pragma GCC unroll 2
+    for (int c = 0; c < 2; ++c) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) I::store(sums + r * I::kLanes, acc[c][r]);
+      add_tail<Score, R>(keys + e, offsets + c * I::kLanes, head_width - e, q + e / Score::kStep,
+                         stride, sums);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) acc[c][r] = I::load(sums + r * I::kLanes);
+    }
+  }
+#pragma GCC unroll 2
+  for (int c = 0; c < 2; ++c) {
+    const V factor = I::load(factors + c * I::kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      I::store(scores + r * kAttentionPiece + c * I::kLanes, I::mul(acc[c][r], factor));
+    }
+  }
+}
+
+/// Keys of the turned copy that lie side by side.
+template <class I>
+inline constexpr int64_t kPanelKeys = 4 * I::kLanes;
+
+/// The turned copy of a piece's keys, as steps of scores, in panels of keys.
+template <class Score>
+void turn_keys(const AttentionArgs& args, const AttentionScratch& scratch, const PieceRows& rows) {
+  using I = typename Score::Isa;
+  using T = typename Score::Element;
+  using Tile = KeyTile<I, T>;
+  constexpr int kSteps = Tile::kWidth / Score::kStep;
+  constexpr int64_t kPanel = kPanelKeys<I>;
+  const T* keys = static_cast<const T*>(args.cache.keys);
+  const int64_t num_units = (args.head_width + Score::kStep - 1) / Score::kStep;
+  for (int64_t j = rows.keys.begin / kPanel * kPanel; j < rows.keys.end; j += I::kLanes) {
+    float* out = scratch.keys + j / kPanel * kPanel * num_units + j % kPanel;
+    Tile tile;
+    int64_t e = 0;
+    for (; e + Tile::kWidth <= args.head_width; e += Tile::kWidth) {
+      tile.load(keys + e, rows.offsets + j);
+#pragma GCC unroll 64
+      for (int i = 0; i < kSteps; ++i, out += kPanel) I::store(out, Score::step(tile, i));
+    }
+    if (e == args.head_width) continue;
+    Tile last;
+    last.load_first(keys + e, rows.offsets + j, args.head_width - e);
+    for (int i = 0; i * Score::kStep < args.head_width - e; ++i, out += kPanel) {
+      I::store(out, Score::step(last, i));
+    }
+  }
+}
+
+/// The same scores as score_direct, whole panels, from the turned copy.
+template <class Score, int R>
+void score_turned(const AttentionArgs& args, const AttentionScratch& scratch, KeyRange span,
+                  int64_t row, int64_t num_rows) {
+  if constexpr (R > 1) {
+    if (num_rows < R) return score_turned<Score, R - 1>(args, scratch, span, row, num_rows);
+  }
+  using I = typename Score::Isa;
+  using V = typename I::V;
+  constexpr int64_t kPanel = kPanelKeys<I>;
+  const float* q = scratch.q + row * scratch.padded_width;
+  const int64_t num_units = (args.head_width + Score::kStep - 1) / Score::kStep;
+  for (int64_t j = span.begin / kPanel * kPanel; j < span.end; j += kPanel) {
+    V acc[R][4];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) acc[r][c] = I::zero();
+    }
+    const float* keys = scratch.keys + j * num_units;
+    for (int64_t u = 0; u < num_units; ++u, keys += kPanel) {
+      V k[4];
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) k[c] = I::load(keys + c * I::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const V x = I::set1(q[r * scratch.padded_width + u]);
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; ++c) acc[r][c] = Score::accumulate(x, k[c], acc[r][c]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const V factors = I::load(scratch.key_factors + j + c * I::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        I::store(scratch.scores + r * kAttentionPiece + j + c * I::kLanes,
+                 I::mul(acc[r][c], factors));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace llava::kernels
