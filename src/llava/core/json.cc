@@ -30,15 +30,16 @@ std::string reason_of(std::string_view what) {
 
 // Builds the document while counting depth and refusing duplicate keys, which the library keeps
 // silently and which let two readers of one file disagree.
+template <class Document>
 class LimitedBuilder {
  public:
-  using number_integer_t = Json::number_integer_t;
-  using number_unsigned_t = Json::number_unsigned_t;
-  using number_float_t = Json::number_float_t;
-  using string_t = Json::string_t;
-  using binary_t = Json::binary_t;
+  using number_integer_t = typename Document::number_integer_t;
+  using number_unsigned_t = typename Document::number_unsigned_t;
+  using number_float_t = typename Document::number_float_t;
+  using string_t = typename Document::string_t;
+  using binary_t = typename Document::binary_t;
 
-  LimitedBuilder(Json& root, std::string_view source)
+  LimitedBuilder(Document& root, std::string_view source)
       : dom_(root, /*allow_exceptions_=*/true), source_(source) {}
 
   bool null() { return dom_.null(); }
@@ -89,11 +90,26 @@ class LimitedBuilder {
     }
   }
 
-  nlohmann::detail::json_sax_dom_parser<Json> dom_;
+  nlohmann::detail::json_sax_dom_parser<Document> dom_;
   std::string_view source_;
   std::vector<std::set<std::string>> keys_;
   int depth_ = 0;
 };
+
+template <class Document>
+Document parse_document(std::string_view text, std::string_view source) {
+  if (text.empty()) {
+    fail(ErrorCode::kBadFormat, "{} is empty, expected JSON; get it again", source);
+  }
+  Document root;
+  LimitedBuilder builder(root, source);
+  try {
+    Document::sax_parse(text.begin(), text.end(), &builder);
+  } catch (const typename Document::exception& e) {
+    fail(ErrorCode::kBadFormat, "{}: not valid JSON: {}", source, reason_of(e.what()));
+  }
+  return root;
+}
 
 // Readers of JSON lines that split at Unicode's line ends (Python's splitlines) must not find one
 // inside a string. Outside of strings the three cannot occur.
@@ -111,17 +127,11 @@ std::string escape_line_ends(std::string text) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
-  if (text.empty()) {
-    fail(ErrorCode::kBadFormat, "{} is empty, expected JSON; get it again", source);
-  }
-  Json root;
-  LimitedBuilder builder(root, source);
-  try {
-    Json::sax_parse(text.begin(), text.end(), &builder);
-  } catch (const Json::exception& e) {
-    fail(ErrorCode::kBadFormat, "{}: not valid JSON: {}", source, reason_of(e.what()));
-  }
-  return root;
+  return parse_document<Json>(text, source);
+}
+
+OrderedJson parse_ordered_json(std::string_view text, std::string_view source) {
+  return parse_document<OrderedJson>(text, source);
 }
 
 Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes) {

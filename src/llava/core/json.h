@@ -28,6 +28,10 @@ inline constexpr int kMaxJsonDepth = 100;
 /// in one object, or nesting deeper than kMaxJsonDepth.
 Json parse_json(std::string_view text, std::string_view source);
 
+/// The same, keeping the order of the keys. Looking up keys takes time in proportion to their
+/// number.
+OrderedJson parse_ordered_json(std::string_view text, std::string_view source);
+
 /// Reads and parses a JSON file of at most `max_bytes`.
 ///
 /// Throws: Error(kNotFound) or Error(kBadFormat), naming the file.

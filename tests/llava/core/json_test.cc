@@ -47,6 +47,14 @@ TEST(JsonTest, ParsesValuesOfEveryKind) {
   EXPECT_EQ(json["e"], "\xC3\xA9\n");
 }
 
+TEST(JsonTest, OrderedKeepsTheOrderAndTheLimits) {
+  const OrderedJson json = parse_ordered_json(R"({"b": 1, "a": {"z": 2, "c": 3}})", "t");
+  EXPECT_EQ(json.dump(), R"({"b":1,"a":{"z":2,"c":3}})");
+  expect_words(bad_format([] { parse_ordered_json(R"({"a": 1, "a": 2})", "t"); }),
+               {"'a'", "twice"});
+  EXPECT_THROW(parse_ordered_json(nested(kMaxJsonDepth + 1), "t"), Error);
+}
+
 TEST(JsonTest, MalformedTextNamesSourceAndByte) {
   expect_words(parse_error("{\"a\": 1,, }"), {"some.json", "byte 9", "get it again"});
   expect_words(parse_error(""), {"some.json is empty", "get it again"});
