@@ -128,6 +128,12 @@ std::string FastTokenizer::token_text(int32_t id) const {
 
 bool FastTokenizer::is_special(int32_t id) const { return added_.is_special(token_text(id)); }
 
+std::optional<std::string> FastTokenizer::token_bytes(int32_t id, bool is_first) const {
+  std::string token = token_text(id);
+  if (token.empty() || added_.is_special(token)) return std::nullopt;
+  return decoder_.bytes_of(std::move(token), is_first);
+}
+
 std::string FastTokenizer::named_token(std::string_view name) const {
   const auto found = named_tokens_.find(name);
   return found != named_tokens_.end() ? found->second : std::string();

@@ -270,6 +270,21 @@ std::string LlamaTokenizer::token_text(int32_t id) const {
   return pieces_.model().pieces[static_cast<std::size_t>(id)].text;
 }
 
+std::optional<std::string> LlamaTokenizer::token_bytes(int32_t id, bool is_first) const {
+  // Added tokens are set off by spaces.
+  if (is_special(id) || added_.contains(id) || id < 0 || id >= num_pieces()) return std::nullopt;
+  const SentencePiece& piece = pieces_.model().pieces[static_cast<std::size_t>(id)];
+  switch (piece.type) {
+    case PieceType::kByte:
+      return std::string(1, static_cast<char>(byte_of_piece(piece.text)));
+    case PieceType::kControl:
+    case PieceType::kUnknown:
+      return std::nullopt;
+    default:
+      return is_first ? decode({&id, 1}, false) : replace_all(piece.text, kSpaceSymbol, " ");
+  }
+}
+
 std::string LlamaTokenizer::named_token(std::string_view name) const {
   if (const auto found = settings_.named.find(name); found != settings_.named.end()) {
     return found->second ? found->second->content : std::string();

@@ -32,6 +32,7 @@ class LlamaTokenizer final : public Tokenizer {
   std::optional<int32_t> id_of(std::string_view token) const override;
   std::string token_text(int32_t id) const override;
   bool is_special(int32_t id) const override { return special_ids_.contains(id); }
+  std::optional<std::string> token_bytes(int32_t id, bool is_first) const override;
   std::optional<int32_t> bos_id() const override { return named_id("bos_token"); }
   std::optional<int32_t> eos_id() const override { return named_id("eos_token"); }
   std::optional<int32_t> pad_id() const override { return named_id("pad_token"); }

@@ -117,4 +117,32 @@ std::string TokenDecoder::decode(std::vector<std::string> tokens) const {
   return join(tokens, "");
 }
 
+std::optional<std::string> TokenDecoder::bytes_of(std::string token, bool is_first) const {
+  if (steps_.empty()) return std::nullopt;
+  bool is_byte = false;
+  bool is_joined = false;
+  for (const Step& step : steps_) {
+    if (std::holds_alternative<Fuse>(step)) {
+      is_joined = true;
+    } else if (std::holds_alternative<ByteFallback>(step)) {
+      const int byte = byte_of_token(token);
+      is_byte = byte >= 0;
+      if (is_byte) token = std::string(1, static_cast<char>(byte));
+    } else if (std::holds_alternative<ByteLevel>(step)) {
+      token = from_byte_alphabet(token);
+      is_joined = true;
+    } else if (const auto* metaspace = std::get_if<Metaspace>(&step)) {
+      const bool drops = is_first && metaspace->drops_first;
+      token = replace_all(token, metaspace->replacement, drops ? "" : " ");
+    } else if (const auto* strip = std::get_if<Strip>(&step)) {
+      // Of a joined text, the end is not yet known.
+      const Strip now = is_joined ? Strip{strip->content, is_first ? strip->start : 0, 0} : *strip;
+      token = std::move(apply(now, Tokens{std::move(token)}).front());
+    } else if (const auto* replace = std::get_if<Replace>(&step); replace != nullptr && !is_byte) {
+      token = std::move(apply(*replace, Tokens{std::move(token)}).front());
+    }
+  }
+  return token;
+}
+
 }  // namespace llava::text

@@ -3,6 +3,7 @@
 // The decoders of tokenizer.json: steps that turn the strings of tokens into text.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -44,6 +45,10 @@ class TokenDecoder {
 
   /// Text of the tokens; without any step they are joined by spaces, as the library does.
   std::string decode(std::vector<std::string> tokens) const;
+
+  /// What one token adds to a text, byte pieces as their byte, behind others or as the first;
+  /// nothing when tokens are joined by spaces.
+  std::optional<std::string> bytes_of(std::string token, bool is_first) const;
 
  private:
   std::vector<Step> steps_;

@@ -39,6 +39,15 @@ class Tokenizer {
   virtual std::string token_text(int32_t id) const = 0;
   virtual bool is_special(int32_t id) const = 0;
 
+  /// The bytes that a token adds to a text, also those that are no whole character. `is_first`: as
+  /// the first token of a text, where some tokenizers drop a space. Nothing for special tokens, and
+  /// for those whose text depends on what is around them. The default is for tokenizers that decode
+  /// each token by itself.
+  virtual std::optional<std::string> token_bytes(int32_t id, bool /*is_first*/) const {
+    if (is_special(id)) return std::nullopt;
+    return decode({&id, 1});
+  }
+
   virtual std::optional<int32_t> bos_id() const = 0;
   virtual std::optional<int32_t> eos_id() const = 0;
   virtual std::optional<int32_t> pad_id() const = 0;
