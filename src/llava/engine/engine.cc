@@ -29,7 +29,7 @@ double ms_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double, std::milli>(end - begin).count();
 }
 
-std::string_view reason_of(const std::exception_ptr& error) {
+std::string reason_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const std::exception& e) {
@@ -160,10 +160,15 @@ class Engine::Loop {
   void run(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       wait_for_work(stop);
-      take_arrivals();
-      end_unwanted();
-      if (!active_.empty()) step();
-      publish_stats();
+      try {
+        take_arrivals();
+        end_unwanted();
+        if (!active_.empty()) step();
+        publish_stats();
+      } catch (...) {
+        // Whatever the bookkeeping was doing, it may be half done.
+        reset(std::current_exception());
+      }
     }
     fail_all(std::make_exception_ptr(
         Error(ErrorCode::kUnavailable, "the engine was stopped before the answer was complete")));
@@ -184,23 +189,28 @@ class Engine::Loop {
   }
 
   void take_arrivals() {
-    std::deque<Arrival> arrivals;
-    {
-      const std::lock_guard lock(mutex_);
-      arrivals.swap(inbox_);
-    }
-    for (Arrival& arrival : arrivals) {
-      const std::shared_ptr<AnswerStream> stream = arrival.stream;
+    while (std::optional<Arrival> arrival = next_arrival()) {
+      const std::shared_ptr<AnswerStream> stream = arrival->stream;
       try {
         if (!scheduler_) open_scheduler();
-        begin(std::move(arrival));
+        begin(std::move(*arrival));
       } catch (...) {
+        // It may have come any way.
+        std::erase_if(active_, [&](const auto& entry) { return entry.second->stream == stream; });
         forget_queued();
         stream->fail(as_error(std::current_exception()));
         count(&EngineStats::failed);
-        reset(std::current_exception());
+        throw;
       }
     }
+  }
+
+  std::optional<Arrival> next_arrival() {
+    const std::lock_guard lock(mutex_);
+    if (inbox_.empty()) return std::nullopt;
+    std::optional<Arrival> arrival(std::move(inbox_.front()));
+    inbox_.pop_front();
+    return arrival;
   }
 
   void begin(Arrival arrival) {
@@ -283,19 +293,14 @@ class Engine::Loop {
   }
 
   void step() {
-    try {
-      StepPlan plan = scheduler_->plan(
-          std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch())
-              .count());
-      for (const SequenceId sequence : scheduler_->take_exhausted()) exhaust(sequence);
-      note_started(plan);
-      for (const uint64_t image : plan.images_to_drop) runner_->drop(image);
-      encode(plan);
-      run_items(plan);
-    } catch (...) {
-      // Whatever the bookkeeping was doing, it may be half done.
-      reset(std::current_exception());
-    }
+    const auto now =
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch());
+    StepPlan plan = scheduler_->plan(now.count());
+    for (const SequenceId sequence : scheduler_->take_exhausted()) exhaust(sequence);
+    note_started(plan);
+    for (const uint64_t image : plan.images_to_drop) runner_->drop(image);
+    encode(plan);
+    run_items(plan);
   }
 
   void exhaust(SequenceId sequence) {
@@ -485,11 +490,11 @@ class Engine::Loop {
 
   // The request has failed.
   void drop(Active& active, const std::exception_ptr& error) {
-    log_warning("request_failed",
-                {{"id", active.request.id}, {"reason", reason_of(as_error(error))}});
     scheduler_->finish_all(active.number);
     active.stream->fail(as_error(error));
+    const std::string id = std::move(active.request.id);
     forget(active);
+    log_warning("request_failed", {{"id", id}, {"reason", reason_of(as_error(error))}});
   }
 
   void forget(Active& active) {
@@ -509,16 +514,15 @@ class Engine::Loop {
   }
 
   // Starts over with empty caches.
-  void reset(const std::exception_ptr& error) {
-    log_error("engine_reset", {{"reason", reason_of(error)}});
+  void reset(const std::exception_ptr& error) noexcept {
     fail_all(error);
     scheduler_.reset();
     runner_->drop_all();
     try {
+      log_error("engine_reset", {{"reason", reason_of(error)}});
       open_scheduler();
     } catch (...) {
-      // The next request tries again.
-      scheduler_.reset();
+      // The next request opens one.
     }
   }
 
