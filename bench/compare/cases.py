@@ -13,6 +13,7 @@ class Setup:
 
     title: str
     ours: tuple
+    shape: str  # of make_models.SHAPES
     model: str
     mmproj: str = ""
     context: int = 2048
@@ -34,15 +35,16 @@ class Case:
 
 
 SETUPS = {
-    "smollm2": Setup("SmolLM2-135M-Instruct Q4_1 as published", ("--model-path", "{" + SMOLLM2 + "}"), SMOLLM2),
+    "smollm2": Setup("SmolLM2-135M-Instruct Q4_1 as published", ("--model-path", "{" + SMOLLM2 + "}"),
+                     "smollm2-135m", SMOLLM2),
     "tinyllama": Setup("TinyLlama-1.1B shape, 4 bits", ("--shape", "tinyllama-1.1b", "--lm", "q4"),
-                       "tinyllama-1.1b-q4_0", "mmproj-2048"),
-    "7b": Setup("7B shape, 4 bits", ("--shape", "7b", "--lm", "q4"), "7b-q4_0", "mmproj-4096"),
-    "7b-8bit": Setup("7B shape, 8 bits", ("--shape", "7b", "--lm", "q8"), "7b-q8_0"),
+                       "tinyllama-1.1b", "tinyllama-1.1b-q4_0", "mmproj-2048"),
+    "7b": Setup("7B shape, 4 bits", ("--shape", "7b", "--lm", "q4"), "7b", "7b-q4_0", "mmproj-4096"),
+    "7b-8bit": Setup("7B shape, 8 bits", ("--shape", "7b", "--lm", "q8"), "7b", "7b-q8_0"),
     # The same file for both, mapped or repacked by each in its own way.
     "tinyllama-file": Setup("TinyLlama-1.1B shape, the same Q4_0 file", ("--model-path", "{tinyllama-1.1b-q4_0}"),
-                            "tinyllama-1.1b-q4_0"),
-    "7b-file": Setup("7B shape, the same Q4_0 file", ("--model-path", "{7b-q4_0}"), "7b-q4_0"),
+                            "tinyllama-1.1b", "tinyllama-1.1b-q4_0"),
+    "7b-file": Setup("7B shape, the same Q4_0 file", ("--model-path", "{7b-q4_0}"), "7b", "7b-q4_0"),
 }
 
 

@@ -27,7 +27,8 @@ class Program:
         answer = json.loads(line) if line.strip() else None
         if answer is None or "error" in answer:
             self.process.stdin.close()
-            why = answer["error"] if answer else self.process.stderr.read().strip()
+            lines = [] if answer else self.process.stderr.read().strip().splitlines()
+            why = answer["error"] if answer else lines[-1] if lines else ""
             self.process.wait()
             raise ProgramError(f"{self.name}: {why or 'ended without a word'} ({' '.join(self.command)})")
         return answer

@@ -22,6 +22,14 @@ def run_quietly(command):
     return done.stdout
 
 
+def revision():
+    """Of the sources these scripts stand in."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    name = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
+    return name + (" with changes" if changed else "")
+
+
 def _spread(values):
     return min(values), statistics.median(values), max(values)
 
@@ -85,7 +93,7 @@ class Machine:
         self.memory = int(self._first(Path("/proc/meminfo").read_text(), "MemTotal").split()[0]) / 2**20
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
         self.huge_pages = re.search(r"\[(\w+)\]", pages.read_text()).group(1) if pages.exists() else "none"
-        build = arguments.folder / "llama.cpp-build.txt"
+        build = arguments.folder / f"{arguments.peer}-build.txt"
         self.peer = build.read_text().strip().splitlines()
 
     @staticmethod
@@ -96,20 +104,14 @@ class Machine:
     def slug(self):
         return re.sub(r"[^a-z0-9]+", "-", self.cpu["model name"].lower()).strip("-")
 
-    def revision(self):
-        git = ["git", "-C", str(Path(__file__).parent)]
-        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
-        return revision + (" with changes" if changed else "")
-
     def lines(self):
         kernels = self.info["kernels"]["chosen"]
         yield f"- Processor: {self.cpu['model name']}, family {self.cpu['cpu family']} model {self.cpu['model']}, " \
               f"{self.cpu['cpu MHz']} MHz at rest; {self.arguments.threads} threads; {self.memory:.1f} GiB of memory; " \
               f"{platform.system()} {platform.release()}; transparent huge pages: {self.huge_pages}"
         yield f"- Instruction set of our kernels: {kernels}; all the processor has: {', '.join(self.info['cpu']['features'])}"
-        yield f"- llava {self.info['version']}, revision {self.revision()}, {self.info['compiler']}, {self.info['build_type']}"
-        yield "- llama.cpp: " + "; ".join(line for line in self.peer)
+        yield f"- llava {self.info['version']}, revision {revision()}, {self.info['compiler']}, {self.info['build_type']}"
+        yield f"- {self.arguments.peer}: " + "; ".join(" ".join(line.split()) for line in self.peer)
         yield f"- Date: {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
 
 
@@ -143,19 +145,21 @@ def short(word):
 
 
 def document(machine, checks, rows, curves, runner):
-    lines = [f"# This program beside llama.cpp: {machine.cpu['model name']}", ""]
+    lines = [f"# This program beside {machine.arguments.peer}: {machine.cpu['model name']}", ""]
     if machine.arguments.note:
         lines += [machine.arguments.note, ""]
     lines += list(machine.lines())
-    lines += ["", "Written by:", "", "```sh", "bench/compare/build_llama_cpp",
+    lines += ["", "Written by:", "", "```sh", "bench/compare/build_llama_cpp" if machine.arguments.peer == "llama.cpp" else f"bench/compare/make_peer {machine.arguments.peer}",
               "bench/compare/run " + " ".join(short(word) for word in sys.argv[1:]), "```", ""]
     lines += ["Both programs hold their model and take samples in alternation. A sample repeats its case for at least 0.4 s and counts "
               "as its median time; one during which", "other processes used the processor is dropped and taken again. Cells: minimum / median / maximum. "
               "The ratio is the median over the pairs (smallest to largest);", "above 1 this program is faster, or needs less. \"Of the best\" is the ratio of both programs' shortest samples, which other work on the machine lengthens least.", ""]
-    lines += ["Checked before timing: " + "; ".join(checks) + "; `llava bench` compares cached steps, prompts in parts and batches bit for bit; "
+    lines += ["Checked before timing: " + "".join(check + "; " for check in checks) + "`llava bench` compares cached steps, prompts in parts and batches bit for bit; "
               "all logits are finite.", ""]
-    header = ["work", "case", "llama.cpp", "llava", "ratio", "of the best", "goal", "verdict", "remark"]
-    lines += table(header, [row.cells() for row in rows])
+    header = ["work", "case", machine.arguments.peer, "llava", "ratio", "of the best", "goal", "verdict", "remark"]
+    # The goals are ratios to llama.cpp.
+    columns = range(9) if machine.arguments.peer == "llama.cpp" else (0, 1, 2, 3, 4, 5, 8)
+    lines += table([header[i] for i in columns], [[row.cells()[i] for i in columns] for row in rows])
     if curves:
         lines += ["", "## Cost against size (llava)"]
         for setup_name, setup_curves in curves.items():
