@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // 64-bit ARM as the base of an instruction set of the packed matrices' kernels
-// (simd/packed_linear.h says what that offers): four vectors are a panel.
+// (simd/packed_tile.h says what that offers): four vectors are a panel.
 #pragma once
 
 #include <arm_neon.h>
@@ -24,6 +24,7 @@ struct NeonPacked {
   static constexpr int kDirectRows = 3;
   static constexpr int kTileRows = 3;
   static constexpr int kSlabsAhead = 3;
+  static constexpr bool kPreparesWeights = true;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE V zero() { return vdupq_n_f32(0.0f); }

@@ -1,427 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The product of packed matrices with 8-bit activations for any instruction set `I`. What such a
-// type offers (x86/avx512_packed.h): float vectors V of kLanes lanes, integer vectors Int, operands
-// Weight (codes of kLanes outputs by 4 inputs) and X (4 inputs, in every lane), and Sum, the exact
-// sum of products of a group: start with a first value, accumulate, finish with the same first
-// value. A Sum may keep narrower numbers in between as long as a group cannot overflow them.
-//
-// One tile serves one row and many; the order of its sums does not depend on its shape. Few rows
-// read the weights as they lie, in several streams, each weight once. Many rows unpack a slab of
-// weights into scratch, where all of them use it, and keep their running sums there too.
+// The product of packed matrices with 8-bit activations for any instruction set `I`
+// (simd/packed_tile.h says what that offers). Few rows read the weights as they lie, each once, in
+// two streams per panel. Many rows take turns at weights that the second-level cache holds, or
+// unpack them for all rows where registers are too few to do it in between.
 #pragma once
 
 #include "llava/kernels/packed.h"
+#include "llava/kernels/simd/packed_prepared.h"
+#include "llava/kernels/simd/packed_tile.h"
 
 namespace llava::kernels {
 namespace {
 
-inline constexpr int64_t kSlabGroups = kPackedSlab / kPackedGroup;
-
-/// Weights of one slab of some panels. As they lie in the matrix, or prepared: codes of 4 bits
-/// unpacked to bytes in the layout of 8 bits, scales and minima widened to float32. Strides lead
-/// from panel to panel.
-struct SlabWeights {
-  const std::byte* codes;
-  const std::byte* scales;
-  const std::byte* minima;
-  int64_t code_stride;
-  int64_t scale_stride;
-  int64_t minimum_stride;
-  int64_t num_groups;
-};
-
-/// A panel's slab as it lies in the matrix.
-template <Packed form>
-[[gnu::always_inline]] inline SlabWeights slab_of(const PackedLinearArgs& args, int64_t panel,
-                                                  int64_t slab) {
-  const int64_t groups = packed_groups(args.num_inputs);
-  const int64_t stride = packed_panel_bytes(form, args.num_inputs);
-  const int64_t begin = slab * kSlabGroups;
-  const std::byte* codes = args.weight + panel * stride;
-  const std::byte* scales = codes + groups * packed_code_bytes(form);
-  const std::byte* minima = scales + groups * packed_scale_bytes(form);
-  return {.codes = codes + begin * packed_code_bytes(form),
-          .scales = scales + begin * packed_scale_bytes(form),
-          .minima = minima + begin * packed_minimum_bytes(form),
-          .code_stride = stride,
-          .scale_stride = stride,
-          .minimum_stride = stride,
-          .num_groups = groups - begin < kSlabGroups ? groups - begin : kSlabGroups};
-}
-
-template <class I, Packed form, bool is_prepared>
-struct Tile {
-  static constexpr bool kIs4Bit = packed_is_4_bit(form);
-  static constexpr bool kHasNibbles = kIs4Bit && !is_prepared;
-  static constexpr int kParts = static_cast<int>(kPackedPanel) / I::kLanes;
-  static constexpr int kScales = packed_scales_per_group(form);
-  static constexpr int64_t kCodeBytes =
-      is_prepared ? kPackedPanel * kPackedGroup : packed_code_bytes(form);
-  static constexpr int64_t kHalfBytes = is_prepared ? 4 : 2;
-  static constexpr int64_t kBlockGroups = packed_activation_block(form) / kPackedGroup;
-  using V = typename I::V;
-
-  [[gnu::always_inline]] static V load_number(const std::byte* p) {
-    if constexpr (is_prepared) {
-      return I::load(reinterpret_cast<const float*>(p));
-    } else {
-      return I::load_halves(p);
-    }
-  }
-
-  /// What is added to the products of codes: they are unsigned, or where kHasSignedCodes those of 8
-  /// bits are less 128.
-  [[gnu::always_inline]] static int32_t first_value(PackedActivations::Sum sum) {
-    if constexpr (I::kHasSignedCodes && !kIs4Bit) {
-      return packed_has_minimum(form) ? 128 * static_cast<int32_t>(sum.number) : 0;
-    } else {
-      return packed_has_minimum(form) ? 0 : sum.integer;
-    }
-  }
-
-  /// sums[c][..] += the products of steps [begin, end) of 4 inputs of one group.
-  template <int P, int C>
-  [[gnu::always_inline]] static void accumulate(const std::byte* codes, int64_t stride, int begin,
-                                                int end, const PackedActivations* x, int64_t input,
-                                                typename I::Sum (&sums)[C][P * kParts]) {
-    if constexpr (kHasNibbles) {
-#pragma GCC unroll 4
-      for (int pair = begin / 2; pair < end / 2; ++pair) {
-        typename I::Weight low[P * kParts];
-        typename I::Weight high[P * kParts];
-#pragma GCC unroll 8
-        for (int v = 0; v < P * kParts; ++v) {
-          I::load_nibbles(codes + v / kParts * stride + pair * 64 + v % kParts * (4 * I::kLanes),
-                          low[v], high[v]);
-        }
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-          const typename I::X x_low = I::four_codes(x[c].codes + input + 8 * pair);
-          const typename I::X x_high = I::four_codes(x[c].codes + input + 8 * pair + 4);
-#pragma GCC unroll 8
-          for (int v = 0; v < P * kParts; ++v) {
-            I::template accumulate<kIs4Bit>(sums[c][v], low[v], x_low);
-            I::template accumulate<kIs4Bit>(sums[c][v], high[v], x_high);
-          }
-        }
-      }
-    } else {
-#pragma GCC unroll 8
-      for (int step = begin; step < end; ++step) {
-        typename I::Weight w[P * kParts];
-#pragma GCC unroll 8
-        for (int v = 0; v < P * kParts; ++v) {
-          w[v] = I::template load_codes<kIs4Bit>(codes + v / kParts * stride + step * 64 +
-                                                 v % kParts * (4 * I::kLanes));
-        }
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-          const typename I::X xv = I::four_codes(x[c].codes + input + 4 * step);
-#pragma GCC unroll 8
-          for (int v = 0; v < P * kParts; ++v) {
-            I::template accumulate<kIs4Bit>(sums[c][v], w[v], xv);
-          }
-        }
-      }
-    }
-  }
-
-  /// Adds one group of P panels by C rows to its block.
-  template <int P, int C>
-  [[gnu::always_inline]] static void add_group(const SlabWeights& w, int64_t group,
-                                               const PackedActivations* x,
-                                               V (&block)[C][P * kParts]) {
-    const std::byte* codes = w.codes + group * kCodeBytes;
-    const std::byte* scales = w.scales + group * kScales * kPackedPanel * kHalfBytes;
-#pragma GCC unroll 2
-    for (int part = 0; part < kScales; ++part) {
-      typename I::Sum sums[C][P * kParts];
-#pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) {
-        const int32_t first = first_value(x[c].sums[group * kScales + part]);
-#pragma GCC unroll 8
-        for (int v = 0; v < P * kParts; ++v) sums[c][v] = I::template start<kIs4Bit>(first);
-      }
-      accumulate<P, C>(codes, w.code_stride, 8 / kScales * part, 8 / kScales * (part + 1), x,
-                       group * kPackedGroup, sums);
-#pragma GCC unroll 8
-      for (int v = 0; v < P * kParts; ++v) {
-        const V scale = load_number(scales + v / kParts * w.scale_stride +
-                                    (part * kPackedPanel + v % kParts * I::kLanes) * kHalfBytes);
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-          const int32_t first = first_value(x[c].sums[group * kScales + part]);
-          const typename I::Int products = I::template finish<kIs4Bit>(sums[c][v], first);
-          block[c][v] = I::fma(I::to_float(products), scale, block[c][v]);
-        }
-      }
-    }
-    if constexpr (packed_has_minimum(form)) {
-      const std::byte* minima = w.minima + group * kPackedPanel * kHalfBytes;
-#pragma GCC unroll 8
-      for (int v = 0; v < P * kParts; ++v) {
-        const V minimum = load_number(minima + v / kParts * w.minimum_stride +
-                                      v % kParts * I::kLanes * kHalfBytes);
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-          block[c][v] = I::fma(I::set1(x[c].sums[group].number), minimum, block[c][v]);
-        }
-      }
-    }
-  }
-
-  /// Fetches one group of each panel, as it lies in the matrix.
-  template <int P>
-  [[gnu::always_inline]] static void prefetch(const SlabWeights& ahead, int64_t group) {
-    for (int p = 0; p < P; ++p) {
-      for (int64_t line = 0; line < packed_code_bytes(form); line += 64) {
-        I::prefetch(ahead.codes + p * ahead.code_stride + group * packed_code_bytes(form) + line);
-      }
-      I::prefetch(ahead.scales + p * ahead.scale_stride + group * packed_scale_bytes(form));
-      if constexpr (packed_has_minimum(form)) {
-        I::prefetch(ahead.minima + p * ahead.minimum_stride + group * packed_minimum_bytes(form));
-      }
-    }
-  }
-
-  template <int P, int C>
-  [[gnu::always_inline]] static void set_zero(V (&values)[C][P * kParts]) {
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 8
-      for (int v = 0; v < P * kParts; ++v) values[c][v] = I::zero();
-    }
-  }
-
-  /// sums[c][P panels] += one slab of P panels by C rows. `ahead` may be null.
-  template <int P, int C>
-  [[gnu::always_inline]] static void run(const SlabWeights& w, const SlabWeights* ahead,
-                                         const PackedActivations* x, float* sums) {
-    static_assert(kBlockGroups == 1 || kBlockGroups == kSlabGroups);
-    if constexpr (kBlockGroups == 1) {
-      run_groups<P, C>(w, ahead, x, sums);
-    } else {
-      run_slab<P, C>(w, ahead, x, sums);
-    }
-  }
-
-  /// The slab is one block: the sums are read and written once.
-  template <int P, int C>
-  [[gnu::always_inline]] static void run_slab(const SlabWeights& w, const SlabWeights* ahead,
-                                              const PackedActivations* x, float* sums) {
-    V block[C][P * kParts];
-    set_zero<P, C>(block);
-    for (int64_t group = 0; group < w.num_groups; ++group) {
-      if (ahead != nullptr) prefetch<P>(*ahead, group);
-      add_group<P, C>(w, group, x, block);
-    }
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-      const V scale = I::set1(x[c].scales[0]);
-#pragma GCC unroll 8
-      for (int v = 0; v < P * kParts; ++v) {
-        float* sum = sums + c * P * kPackedPanel + v * I::kLanes;
-        I::store(sum, I::fma(block[c][v], scale, I::load(sum)));
-      }
-    }
-  }
-
-  /// Every group is a block: the sums stay in registers for the slab.
-  template <int P, int C>
-  [[gnu::always_inline]] static void run_groups(const SlabWeights& w, const SlabWeights* ahead,
-                                                const PackedActivations* x, float* sums) {
-    V total[C][P * kParts];
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 8
-      for (int v = 0; v < P * kParts; ++v) {
-        total[c][v] = I::load(sums + c * P * kPackedPanel + v * I::kLanes);
-      }
-    }
-    for (int64_t group = 0; group < w.num_groups; ++group) {
-      if (ahead != nullptr) prefetch<P>(*ahead, group);
-      V block[C][P * kParts];
-      set_zero<P, C>(block);
-      add_group<P, C>(w, group, x, block);
-#pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) {
-        const V scale = I::set1(x[c].scales[group]);
-#pragma GCC unroll 8
-        for (int v = 0; v < P * kParts; ++v) {
-          total[c][v] = I::fma(block[c][v], scale, total[c][v]);
-        }
-      }
-    }
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 8
-      for (int v = 0; v < P * kParts; ++v) {
-        I::store(sums + c * P * kPackedPanel + v * I::kLanes, total[c][v]);
-      }
-    }
-  }
-};
-
-/// Writes the sums of one row and panel: all of its outputs or the first ones.
-template <class I>
-void finish_panel(const PackedLinearArgs& args, int64_t row, int64_t output,
-                  const float* sums) noexcept {
-  const float* bias = args.bias == nullptr ? nullptr : args.bias + output;
-  float* out = args.out + row * args.out_stride + output;
-  const int64_t left = args.output_end - output;
-  if (left >= kPackedPanel) {
-    for (int64_t o = 0; o < kPackedPanel; o += I::kLanes) {
-      typename I::V v = I::load(sums + o);
-      if (bias != nullptr) v = I::add(v, I::load(bias + o));
-      I::store(out + o, v);
-    }
-  } else {
-    for (int64_t o = 0; o < left; ++o) out[o] = bias == nullptr ? sums[o] : sums[o] + bias[o];
-  }
-}
-
-/// The slab of P panels that is read kSlabsAhead slabs after this one; the last slabs of panels are
-/// followed by the first of the next.
-template <class I, Packed form, int P>
-[[gnu::always_inline]] inline SlabWeights slab_ahead(const PackedLinearArgs& args, int64_t panel,
-                                                     int64_t slab, int64_t slabs) {
-  const int64_t ahead = slab + I::kSlabsAhead;
-  if (ahead < slabs) return slab_of<form>(args, panel, ahead);
-  return slab_of<form>(args, panel + P, ahead - slabs < slabs ? ahead - slabs : 0);
-}
-
-/// P panels from `panel` on, all C rows, the weights as they lie.
+/// P panels from `panel` on, C rows from `row` on, the weights as they lie.
 template <class I, Packed form, int P, int C>
-void multiply_direct(const PackedLinearArgs& args, int64_t panel) noexcept {
+void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel) noexcept {
   alignas(64) float sums[C * P * kPackedPanel];
   for (float& sum : sums) sum = 0.0f;
   const int64_t slabs = (args.num_inputs + kPackedSlab - 1) / kPackedSlab;
   for (int64_t slab = 0; slab < slabs; ++slab) {
     const SlabWeights w = slab_of<form>(args, panel, slab);
     const SlabWeights ahead = slab_ahead<I, form, P>(args, panel, slab, slabs);
-    Tile<I, form, false>::template run<P, C>(w, &ahead, args.x + slab * args.num_rows, sums);
+    Tile<I, form, false>::template run<P, C>(w, &ahead, args.x + slab * args.num_rows + row, sums);
   }
   for (int c = 0; c < C; ++c) {
     for (int p = 0; p < P; ++p) {
-      finish_panel<I>(args, c, (panel + p) * kPackedPanel, sums + (c * P + p) * kPackedPanel);
+      finish_panel<I>(args, row + c, (panel + p) * kPackedPanel, sums + (c * P + p) * kPackedPanel);
     }
   }
 }
 
 template <class I, Packed form, int P, int C>
-void multiply_direct_panels(const PackedLinearArgs& args, int64_t panel, int64_t end) noexcept {
-  for (; panel + P <= end; panel += P) multiply_direct<I, form, P, C>(args, panel);
+void multiply_direct_panels(const PackedLinearArgs& args, int64_t row, int64_t panel,
+                            int64_t end) noexcept {
+  for (; panel + P <= end; panel += P) multiply_direct<I, form, P, C>(args, row, panel);
   if constexpr (P > 1) {
-    if (panel < end) multiply_direct_panels<I, form, P / 2, C>(args, panel, end);
+    if (panel < end) multiply_direct_panels<I, form, P / 2, C>(args, row, panel, end);
   }
 }
 
-/// At most C rows.
+/// num_rows <= C rows from `row` on.
 template <class I, Packed form, int C>
-void multiply_few_rows(const PackedLinearArgs& args, int64_t begin, int64_t end) noexcept {
+void multiply_few_rows(const PackedLinearArgs& args, int64_t row, int64_t num_rows, int64_t begin,
+                       int64_t end) noexcept {
   if constexpr (C > 1) {
-    if (args.num_rows < C) return multiply_few_rows<I, form, C - 1>(args, begin, end);
-  }
-  multiply_direct_panels<I, form, I::kPanels, C>(args, begin, end);
-}
-
-/// Scratch of a call with many rows.
-template <int P>
-struct ManyRowsScratch {
-  std::byte codes[P * kSlabGroups * kPackedPanel * kPackedGroup];
-  float scales[P][kSlabGroups * 2 * kPackedPanel];
-  float minima[P][kSlabGroups * kPackedPanel];
-  float sums[kPackedRows * P * kPackedPanel];
-};
-
-/// A slab of P panels as every row needs it.
-template <class I, Packed form, int P>
-[[gnu::always_inline]] inline SlabWeights prepare(const SlabWeights& w,
-                                                  ManyRowsScratch<P>& scratch) {
-  constexpr int64_t kUnpackedBytes = kPackedPanel * kPackedGroup;
-  constexpr int64_t kScales = packed_scales_per_group(form);
-  constexpr int64_t kStep = 4 * I::kLanes;
-  for (int p = 0; p < P; ++p) {
-    if constexpr (packed_is_4_bit(form)) {
-      const std::byte* in = w.codes + p * w.code_stride;
-      std::byte* out = scratch.codes + p * kSlabGroups * kUnpackedBytes;
-      for (int64_t pair = 0; pair < 4 * w.num_groups; ++pair) {
-        for (int64_t i = 0; i < 64; i += kStep) {
-          I::unpack_nibbles(in + pair * 64 + i, out + pair * 128 + i, out + pair * 128 + 64 + i);
-        }
-      }
-    }
-    const std::byte* scales = w.scales + p * w.scale_stride;
-    for (int64_t i = 0; i < w.num_groups * kScales * kPackedPanel; i += I::kLanes) {
-      I::store(scratch.scales[p] + i, I::load_halves(scales + 2 * i));
-    }
-    if constexpr (packed_has_minimum(form)) {
-      const std::byte* minima = w.minima + p * w.minimum_stride;
-      for (int64_t i = 0; i < w.num_groups * kPackedPanel; i += I::kLanes) {
-        I::store(scratch.minima[p] + i, I::load_halves(minima + 2 * i));
-      }
+    if (num_rows < C) {
+      return multiply_few_rows<I, form, C - 1>(args, row, num_rows, begin, end);
     }
   }
-  return {.codes = packed_is_4_bit(form) ? scratch.codes : w.codes,
-          .scales = reinterpret_cast<const std::byte*>(scratch.scales),
-          .minima = reinterpret_cast<const std::byte*>(scratch.minima),
-          .code_stride = packed_is_4_bit(form) ? kSlabGroups * kUnpackedBytes : w.code_stride,
-          .scale_stride = sizeof scratch.scales[0],
-          .minimum_stride = sizeof scratch.minima[0],
-          .num_groups = w.num_groups};
+  multiply_direct_panels<I, form, I::kPanels, C>(args, row, begin, end);
 }
 
-/// One slab of P panels by num_rows <= C rows.
-template <class I, Packed form, int P, int C>
-void multiply_prepared(const SlabWeights& w, const PackedActivations* x, int64_t num_rows,
-                       float* sums) noexcept {
-  if constexpr (C > 1) {
-    if (num_rows < C) return multiply_prepared<I, form, P, C - 1>(w, x, num_rows, sums);
-  }
-  Tile<I, form, true>::template run<P, C>(w, nullptr, x, sums);
-}
-
-/// P panels from `panel` on, num_rows <= kPackedRows rows from `row` on.
-template <class I, Packed form, int P>
-void multiply_many_rows(const PackedLinearArgs& args, int64_t row, int64_t num_rows,
-                        int64_t panel) noexcept {
-  static_assert(sizeof(ManyRowsScratch<P>) <= kPackedScratchBytes);
-  auto& scratch = *reinterpret_cast<ManyRowsScratch<P>*>(args.scratch);
+/// Rows in turns at kPanels panels, as many rows at a time as the second-level cache holds beside
+/// the weights.
+template <class I, Packed form>
+void multiply_in_turns(const PackedLinearArgs& args, int64_t begin, int64_t end) noexcept {
+  constexpr int64_t kCachedBytes = 512 * 1024;
   const int64_t slabs = (args.num_inputs + kPackedSlab - 1) / kPackedSlab;
-  // Rows split evenly, so that no tile is much smaller than the others.
-  const int64_t num_tiles = (num_rows + I::kTileRows - 1) / I::kTileRows;
-  for (int64_t i = 0; i < num_rows * P * kPackedPanel; ++i) scratch.sums[i] = 0.0f;
-  for (int64_t slab = 0; slab < slabs; ++slab) {
-    const SlabWeights packed = slab_of<form>(args, panel, slab);
-    const SlabWeights w = prepare<I, form, P>(packed, scratch);
-    const SlabWeights ahead = slab_ahead<I, form, P>(args, panel, slab, slabs);
-    for (int64_t group = 0; group < ahead.num_groups; ++group) {
-      Tile<I, form, true>::template prefetch<P>(ahead, group);
-    }
-    const PackedActivations* x = args.x + slab * args.num_rows + row;
-    for (int64_t tile = 0; tile < num_tiles; ++tile) {
-      const int64_t begin = num_rows * tile / num_tiles;
-      const int64_t count = num_rows * (tile + 1) / num_tiles - begin;
-      multiply_prepared<I, form, P, I::kTileRows>(w, x + begin, count,
-                                                  scratch.sums + begin * P * kPackedPanel);
-    }
-  }
-  for (int64_t r = 0; r < num_rows; ++r) {
-    for (int p = 0; p < P; ++p) {
-      finish_panel<I>(args, row + r, (panel + p) * kPackedPanel,
-                      scratch.sums + (r * P + p) * kPackedPanel);
-    }
-  }
-}
-
-template <class I, Packed form, int P>
-void multiply_many_rows_panels(const PackedLinearArgs& args, int64_t row, int64_t num_rows,
-                               int64_t panel, int64_t end) noexcept {
-  for (; panel + P <= end; panel += P) multiply_many_rows<I, form, P>(args, row, num_rows, panel);
-  if constexpr (P > 1) {
-    if (panel < end) {
-      multiply_many_rows_panels<I, form, P / 2>(args, row, num_rows, panel, end);
+  const int64_t row_bytes = slabs * static_cast<int64_t>(sizeof(PackedActivations));
+  const int64_t cached_turns = kCachedBytes / (I::kTileRows * row_bytes) + 1;
+  // Turns of the same size, or one less.
+  const int64_t turns = (args.num_rows + I::kTileRows - 1) / I::kTileRows;
+  for (int64_t first = 0; first < turns; first += cached_turns) {
+    const int64_t last = first + cached_turns < turns ? first + cached_turns : turns;
+    for (int64_t panel = begin; panel < end; panel += I::kPanels) {
+      const int64_t panel_end = panel + I::kPanels < end ? panel + I::kPanels : end;
+      for (int64_t turn = first; turn < last; ++turn) {
+        const int64_t row = args.num_rows * turn / turns;
+        const int64_t num_rows = args.num_rows * (turn + 1) / turns - row;
+        multiply_few_rows<I, form, I::kTileRows>(args, row, num_rows, panel, panel_end);
+      }
     }
   }
 }
@@ -431,13 +80,11 @@ void packed_linear(const PackedLinearArgs& args) noexcept {
   const int64_t begin = args.output_begin / kPackedPanel;
   const int64_t end = (args.output_end + kPackedPanel - 1) / kPackedPanel;
   if (args.num_rows <= I::kDirectRows) {
-    return multiply_few_rows<I, form, I::kDirectRows>(args, begin, end);
-  }
-  const int64_t turns = (args.num_rows + kPackedRows - 1) / kPackedRows;
-  for (int64_t turn = 0; turn < turns; ++turn) {
-    const int64_t row = args.num_rows * turn / turns;
-    const int64_t num_rows = args.num_rows * (turn + 1) / turns - row;
-    multiply_many_rows_panels<I, form, I::kPanels>(args, row, num_rows, begin, end);
+    multiply_few_rows<I, form, I::kDirectRows>(args, 0, args.num_rows, begin, end);
+  } else if constexpr (I::kPreparesWeights) {
+    multiply_prepared_rows<I, form>(args, begin, end);
+  } else {
+    multiply_in_turns<I, form>(args, begin, end);
   }
 }
 

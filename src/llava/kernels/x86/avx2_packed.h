@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // AVX2 with FMA and F16C as the base of an instruction set of the packed matrices' kernels
-// (simd/packed_linear.h says what that offers): two vectors are a panel.
+// (simd/packed_tile.h says what that offers): two vectors are a panel.
 #pragma once
 
 #include <immintrin.h>
@@ -24,6 +24,7 @@ struct Avx2Packed {
   static constexpr int kDirectRows = 3;
   static constexpr int kTileRows = 3;
   static constexpr int kSlabsAhead = 3;
+  static constexpr bool kPreparesWeights = true;
   static constexpr bool kHasSignedCodes = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline

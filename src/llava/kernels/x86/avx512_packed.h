@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// AVX-512 as the base of an instruction set of the packed matrices' kernels (simd/packed_linear.h
+// AVX-512 as the base of an instruction set of the packed matrices' kernels (simd/packed_tile.h
 // says what that offers): one vector is a panel.
 #pragma once
 
@@ -20,11 +20,12 @@ struct Avx512Packed {
   using X = __m512i;
   static constexpr int kLanes = 16;
   /// Tiles of 2 panels by 6 rows keep two sums each in the 32 registers; while the weights stream
-  /// in, 8 rows with some of the sums in memory are better than two passes.
+  /// in, 8 rows with some of the sums in memory are better than two turns.
   static constexpr int kPanels = 2;
   static constexpr int kDirectRows = 8;
   static constexpr int kTileRows = 6;
   static constexpr int kSlabsAhead = 3;
+  static constexpr bool kPreparesWeights = false;
   static constexpr bool kHasSignedCodes = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
@@ -58,11 +59,6 @@ struct Avx512Packed {
   }
   LLAVA_INLINE __m512i high_nibbles(__m512i bytes) {
     return _mm512_and_si512(_mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(15));
-  }
-  LLAVA_INLINE void unpack_nibbles(const std::byte* p, std::byte* low, std::byte* high) {
-    const __m512i bytes = load_bytes(p);
-    _mm512_store_si512(low, low_nibbles(bytes));
-    _mm512_store_si512(high, high_nibbles(bytes));
   }
 
   LLAVA_INLINE Int zero_bits() { return _mm512_setzero_si512(); }
