@@ -28,6 +28,8 @@ engine::LoadRequest to_request(const ModelOptions& options, std::string_view mod
          options.dtype);
   }
   request.dtype = options.dtype;
+  request.load_8bit = options.load_8bit;
+  request.load_4bit = options.load_4bit;
   return request;
 }
 

@@ -38,6 +38,8 @@ struct ModelOptions {
   std::string device = "cpu";
   std::string backend = "auto";
   std::string dtype = "auto";
+  bool load_8bit = false;  ///< wins over load_4bit
+  bool load_4bit = false;
   int32_t threads = 0;
   /// Reports bytes loaded of all bytes; may be empty.
   std::function<void(uint64_t done, uint64_t total)> on_progress = {};

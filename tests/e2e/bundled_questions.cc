@@ -48,12 +48,23 @@ std::string BundledQuestions::picture(const Json& question) const {
   return (folder_ / question.at("image").get<std::string>()).string();
 }
 
+std::vector<std::string> BundledQuestions::arguments(const Json& question) const {
+  return {"run",
+          "--image-file",
+          picture(question),
+          "--query",
+          question.at("question").get<std::string>(),
+          "--temperature",
+          "0",
+          "--max-new-tokens",
+          "32",
+          "--json"};
+}
+
 void BundledQuestions::expect_program_answers(const Json& question) const {
-  const auto query = question.at("question").get<std::string>();
-  SCOPED_TRACE(query);
-  const Json answer = json_of(
-      run_llava({"run", "--image-file", picture(question), "--query", query, "--temperature", "0",
-                 "--dtype", "float32", "--max-new-tokens", "32", "--json"}));
+  SCOPED_TRACE(question.at("question").get<std::string>());
+  const Json answer =
+      json_of(run_llava(arguments(question) + std::vector<std::string>{"--dtype", "float32"}));
   ASSERT_TRUE(answer.is_object());
   EXPECT_EQ(answer.at("prompt_ids"), question.at("prompt_ids"));
   EXPECT_EQ(answer.at("generated_ids"), question.at("generated_ids"));

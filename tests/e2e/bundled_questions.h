@@ -21,6 +21,8 @@ class BundledQuestions : public ::testing::Test {
   std::string picture(const Json& question) const;
   /// Asks the program, which loads the model anew, and compares prompt, ids and text.
   void expect_program_answers(const Json& question) const;
+  /// The question in greedy search, without a compute type.
+  std::vector<std::string> arguments(const Json& question) const;
 
   Json questions_;
 

@@ -108,12 +108,16 @@ TEST_F(Inspect, EveryLayoutIsRecognised) {
   }
 }
 
-// The numbers against the tensors listed, and those against the files.
+// The numbers against the tensors listed, and those against the files. The blocks of a GGUF file
+// are widened, so that every tensor has whole elements.
 TEST_F(Inspect, BytesAndMemoryAddUp) {
   for (const Layout& c : kLayouts) {
     SCOPED_TRACE(c.model);
     const std::string base = *c.base == '\0' ? "" : golden_model(c.base);
-    const Json found = facts(golden_model(c.model), base);
+    const bool has_gguf = (std::string(c.model) + c.base).find("gguf") != std::string::npos;
+    const Json found =
+        json_of(run_llava(arguments(golden_model(c.model), base) + Strings{"--json"} +
+                          (has_gguf ? Strings{"--dtype", "float32"} : Strings{})));
     const Json& memory = found.at("memory");
     const int64_t own = size_of_type(memory.at("dtype").get<std::string>());
     const int64_t visual = size_of_type(memory.at("vision_dtype").get<std::string>());
@@ -147,6 +151,30 @@ TEST_F(Inspect, BytesAndMemoryAddUp) {
                                              decoder.at("head_dim").get<int64_t>() * own);
     EXPECT_GT(memory.at("available"), 0);
   }
+}
+
+TEST_F(Inspect, FormsOfTheWeightsAreCounted) {
+  const auto forms = [](const std::string& model, const Strings& flags) {
+    const Json memory =
+        json_of(run_llava(arguments(golden_model(model)) + Strings{"--json"} + flags)).at("memory");
+    int64_t total = 0;
+    for (const Json& bytes : memory.at("forms")) total += bytes.get<int64_t>();
+    EXPECT_EQ(total, memory.at("weights"));
+    EXPECT_LT(memory.at("weights"), 2'000'000);
+    return memory.at("forms");
+  };
+  // Blocks stay blocks unless they are to be widened.
+  EXPECT_TRUE(forms("base-gguf-k.gguf", {}).contains("q4_min"));
+  EXPECT_EQ(forms("base-gguf-k.gguf", {"--dtype", "float32"}).size(), 1u);
+  const Json plain = forms("llava-v1.5-pad", {});
+  EXPECT_EQ(plain.size(), 2u);  // the tower, from its own folder, has float32
+  // The table of this model, whose head is not tied, stays in float16.
+  const Json four = forms("llava-v1.5-pad", {"--load-4bit"});
+  for (const char* form : {"q4", "q8", "float16", "float32"}) EXPECT_TRUE(four.contains(form));
+  EXPECT_LT(four.at("float16"), plain.at("float16"));
+  const Json eight = forms("llava-v1.5-pad", {"--load-8bit", "--load-4bit"});
+  EXPECT_FALSE(eight.contains("q4"));
+  EXPECT_GT(eight.at("q8"), four.at("q8"));
 }
 
 TEST_F(Inspect, DtypesAskedForAreThoseCounted) {
