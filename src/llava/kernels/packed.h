@@ -80,7 +80,7 @@ inline constexpr size_t kPackedScratchBytes = 32 * 1024;
 /// Inputs per slab of quantised activations.
 inline constexpr int64_t kPackedSlab = 128;
 
-/// One row's activations of one slab. Quantised activations are records [slabs][rows].
+/// One row's activations of one slab. Quantised activations are records [rows][slabs].
 struct PackedActivations {
   /// Inputs in order, zero behind the last.
   int8_t codes[kPackedSlab];
@@ -103,12 +103,11 @@ static_assert(sizeof(PackedActivations) == 192);
          sizeof(PackedActivations);
 }
 
-/// Rows [row_begin, row_end) of x [num_rows, num_inputs], x_stride elements apart, into their
-/// records of `out`. A block that holds a NaN or an infinity gets zero codes and a NaN as scale.
+/// Rows [row_begin, row_end) of x [rows, num_inputs], x_stride elements apart, into their records
+/// of `out`. A block that holds a NaN or an infinity gets zero codes and a NaN as scale.
 struct QuantizeActivationsArgs {
   const float* x;
   int64_t x_stride;
-  int64_t num_rows;
   int64_t num_inputs;
   int64_t row_begin;
   int64_t row_end;

@@ -106,7 +106,6 @@ AlignedBytes quantized(const KernelTable& table, Packed form, const float* x, in
   std::memset(out.data(), 0x5A, out.size());
   QuantizeActivationsArgs args{.x = x,
                                .x_stride = inputs,
-                               .num_rows = rows,
                                .num_inputs = inputs,
                                .row_begin = 0,
                                .row_end = rows / 2,

@@ -42,6 +42,7 @@ TEST_P(PackedFormTest, ProductIsThatOfTheNumbersMeant) {
   const Packed form = GetParam();
   for (const int64_t inputs : {1, 32, 100, 160, 600}) {
     SCOPED_TRACE(testing::Message() << inputs << " inputs");
+    const int64_t slabs = (inputs + kPackedSlab - 1) / kPackedSlab;
     const PackedMatrix matrix(form, 19, inputs, generator_);
     const std::vector<float> x = random_activations(3 * inputs, generator_);
     const std::vector<float> bias = random_activations(19, generator_);
@@ -53,7 +54,7 @@ TEST_P(PackedFormTest, ProductIsThatOfTheNumbersMeant) {
         double sum = double{bias[index(o)]};
         double magnitude = std::fabs(sum);
         for (int64_t i = 0; i < inputs; ++i) {
-          const PackedActivations& record = as_activations(bytes)[i / kPackedSlab * 3 + r];
+          const PackedActivations& record = as_activations(bytes)[r * slabs + i / kPackedSlab];
           const int64_t in_slab = i % kPackedSlab;
           const double code = record.codes[in_slab];
           const double scale = double{record.scales[in_slab / packed_activation_block(form)]};

@@ -62,7 +62,6 @@ Tensor NativeBackend::packed_linear(const Tensor& x_TI, const Tensor& weight_OI,
   pool_.run_ranges(num_rows, kMinElements / num_inputs, [&](int64_t begin, int64_t end) {
     kernel.quantize({.x = x,
                      .x_stride = num_inputs,
-                     .num_rows = num_rows,
                      .num_inputs = num_inputs,
                      .row_begin = begin,
                      .row_end = end,

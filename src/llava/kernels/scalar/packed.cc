@@ -75,10 +75,11 @@ template <Packed form>
 void quantize(const QuantizeActivationsArgs& args) noexcept {
   constexpr int64_t kBlock = packed_activation_block(form);
   constexpr int64_t kPart = kPackedGroup / packed_scales_per_group(form);
+  const int64_t slabs = (args.num_inputs + kPackedSlab - 1) / kPackedSlab;
   for (int64_t row = args.row_begin; row < args.row_end; ++row) {
     const float* x = args.x + row * args.x_stride;
     for (int64_t begin = 0; begin < args.num_inputs; begin += kPackedSlab) {
-      PackedActivations& record = args.out[begin / kPackedSlab * args.num_rows + row];
+      PackedActivations& record = args.out[row * slabs + begin / kPackedSlab];
       record = {};
       for (int64_t i = 0; i < kPackedSlab && begin + i < args.num_inputs; i += kBlock) {
         record.scales[i / kBlock] = quantize_block(
@@ -104,9 +105,10 @@ float dot(const PackedLinearArgs& args, int64_t row, int64_t output) {
   constexpr int64_t kBlockGroups = packed_activation_block(form) / kPackedGroup;
   constexpr int64_t kSlabGroups = kPackedSlab / kPackedGroup;
   const int64_t groups = packed_groups(args.num_inputs);
+  const int64_t slabs = (groups + kSlabGroups - 1) / kSlabGroups;
   float sum = 0.0f;
   for (int64_t begin = 0; begin < groups; begin += kBlockGroups) {
-    const PackedActivations& x = args.x[begin / kSlabGroups * args.num_rows + row];
+    const PackedActivations& x = args.x[row * slabs + begin / kSlabGroups];
     float block = 0.0f;
     for (int64_t group = begin; group < std::min(begin + kBlockGroups, groups); ++group) {
       const GroupRow<form> w(args.weight, args.num_inputs, output, group);

@@ -18,11 +18,12 @@ template <class I, Packed form, int P, int C>
 void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel) noexcept {
   alignas(64) float sums[C * P * kPackedPanel];
   for (float& sum : sums) sum = 0.0f;
-  const int64_t slabs = (args.num_inputs + kPackedSlab - 1) / kPackedSlab;
+  const int64_t slabs = slabs_of(args.num_inputs);
   for (int64_t slab = 0; slab < slabs; ++slab) {
     const SlabWeights w = slab_of<form>(args, panel, slab);
     const SlabWeights ahead = slab_ahead<I, form, P>(args, panel, slab, slabs);
-    Tile<I, form, false>::template run<P, C>(w, &ahead, args.x + slab * args.num_rows + row, sums);
+    const SlabRows x{args.x + row * slabs + slab, slabs};
+    Tile<I, form, false>::template run<P, C>(w, &ahead, x, sums);
   }
   for (int c = 0; c < C; ++c) {
     for (int p = 0; p < P; ++p) {
@@ -56,10 +57,7 @@ void multiply_few_rows(const PackedLinearArgs& args, int64_t row, int64_t num_ro
 /// the weights.
 template <class I, Packed form>
 void multiply_in_turns(const PackedLinearArgs& args, int64_t begin, int64_t end) noexcept {
-  constexpr int64_t kCachedBytes = 512 * 1024;
-  const int64_t slabs = (args.num_inputs + kPackedSlab - 1) / kPackedSlab;
-  const int64_t row_bytes = slabs * static_cast<int64_t>(sizeof(PackedActivations));
-  const int64_t cached_turns = kCachedBytes / (I::kTileRows * row_bytes) + 1;
+  const int64_t cached_turns = (cached_rows(args.num_inputs) + I::kTileRows - 1) / I::kTileRows;
   // Turns of the same size, or one less.
   const int64_t turns = (args.num_rows + I::kTileRows - 1) / I::kTileRows;
   for (int64_t first = 0; first < turns; first += cached_turns) {

@@ -58,7 +58,7 @@ template <class I, Packed form, int P>
 
 /// One slab of P panels by num_rows <= C rows.
 template <class I, Packed form, int P, int C>
-void multiply_prepared(const SlabWeights& w, const PackedActivations* x, int64_t num_rows,
+void multiply_prepared(const SlabWeights& w, const SlabRows& x, int64_t num_rows,
                        float* sums) noexcept {
   if constexpr (C > 1) {
     if (num_rows < C) return multiply_prepared<I, form, P, C - 1>(w, x, num_rows, sums);
@@ -72,7 +72,7 @@ void multiply_many_rows(const PackedLinearArgs& args, int64_t row, int64_t num_r
                         int64_t panel) noexcept {
   static_assert(sizeof(ManyRowsScratch<P>) <= kPackedScratchBytes);
   auto& scratch = *reinterpret_cast<ManyRowsScratch<P>*>(args.scratch);
-  const int64_t slabs = (args.num_inputs + kPackedSlab - 1) / kPackedSlab;
+  const int64_t slabs = slabs_of(args.num_inputs);
   // Rows split evenly, so that no tile is much smaller than the others.
   const int64_t num_tiles = (num_rows + I::kTileRows - 1) / I::kTileRows;
   for (int64_t i = 0; i < num_rows * P * kPackedPanel; ++i) scratch.sums[i] = 0.0f;
@@ -83,11 +83,11 @@ void multiply_many_rows(const PackedLinearArgs& args, int64_t row, int64_t num_r
     for (int64_t group = 0; group < ahead.num_groups; ++group) {
       Tile<I, form, true>::template prefetch<P>(ahead, group);
     }
-    const PackedActivations* x = args.x + slab * args.num_rows + row;
+    const PackedActivations* x = args.x + row * slabs + slab;
     for (int64_t tile = 0; tile < num_tiles; ++tile) {
       const int64_t begin = num_rows * tile / num_tiles;
       const int64_t count = num_rows * (tile + 1) / num_tiles - begin;
-      multiply_prepared<I, form, P, I::kTileRows>(w, x + begin, count,
+      multiply_prepared<I, form, P, I::kTileRows>(w, {x + begin * slabs, slabs}, count,
                                                   scratch.sums + begin * P * kPackedPanel);
     }
   }
@@ -112,7 +112,9 @@ void multiply_many_rows_panels(const PackedLinearArgs& args, int64_t row, int64_
 
 template <class I, Packed form>
 void multiply_prepared_rows(const PackedLinearArgs& args, int64_t begin, int64_t end) noexcept {
-  const int64_t turns = (args.num_rows + kPackedRows - 1) / kPackedRows;
+  const int64_t cached = cached_rows(args.num_inputs);
+  const int64_t most = cached < kPackedRows ? cached : kPackedRows;
+  const int64_t turns = (args.num_rows + most - 1) / most;
   for (int64_t turn = 0; turn < turns; ++turn) {
     const int64_t row = args.num_rows * turn / turns;
     const int64_t num_rows = args.num_rows * (turn + 1) / turns - row;

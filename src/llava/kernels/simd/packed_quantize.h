@@ -52,7 +52,8 @@ template <class I, Packed form>
 void quantize_activations(const QuantizeActivationsArgs& args) noexcept {
   for (int64_t row = args.row_begin; row < args.row_end; ++row) {
     const float* x = args.x + row * args.x_stride;
-    PackedActivations* record = args.out + row;
+    PackedActivations* record =
+        args.out + row * ((args.num_inputs + kPackedSlab - 1) / kPackedSlab);
     for (int64_t begin = 0; begin < args.num_inputs; begin += kPackedSlab) {
       const int64_t left = args.num_inputs - begin;
       if (left >= kPackedSlab) {
@@ -62,7 +63,7 @@ void quantize_activations(const QuantizeActivationsArgs& args) noexcept {
         for (int64_t i = 0; i < kPackedSlab; ++i) padded[i] = i < left ? x[begin + i] : 0.0f;
         quantize_slab<I, form>(padded, *record);
       }
-      record += args.num_rows;
+      ++record;
     }
   }
 }

@@ -30,6 +30,24 @@ struct SlabWeights {
   int64_t num_groups;
 };
 
+/// Activations of one slab of some rows, `stride` records from row to row.
+struct SlabRows {
+  const PackedActivations* records;
+  int64_t stride;
+  [[gnu::always_inline]] const PackedActivations& row(int c) const { return records[c * stride]; }
+};
+
+[[gnu::always_inline]] inline int64_t slabs_of(int64_t num_inputs) {
+  return (num_inputs + kPackedSlab - 1) / kPackedSlab;
+}
+
+/// Rows whose activations the second-level cache holds beside the weights, at the least one.
+[[gnu::always_inline]] inline int64_t cached_rows(int64_t num_inputs) {
+  constexpr int64_t kCachedBytes = 512 * 1024;
+  const int64_t row_bytes = slabs_of(num_inputs) * static_cast<int64_t>(sizeof(PackedActivations));
+  return kCachedBytes / row_bytes + 1;
+}
+
 /// A panel's slab as it lies in the matrix.
 template <Packed form>
 [[gnu::always_inline]] inline SlabWeights slab_of(const PackedLinearArgs& args, int64_t panel,
@@ -82,7 +100,7 @@ struct Tile {
   /// sums[c][..] += the products of steps [begin, end) of 4 inputs of one group.
   template <int P, int C>
   [[gnu::always_inline]] static void accumulate(const std::byte* codes, int64_t stride, int begin,
-                                                int end, const PackedActivations* x, int64_t input,
+                                                int end, const SlabRows& x, int64_t input,
                                                 typename I::Sum (&sums)[C][P * kParts]) {
     if constexpr (kHasNibbles) {
 #pragma GCC unroll 4
@@ -96,8 +114,8 @@ struct Tile {
         }
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) {
-          const typename I::X x_low = I::four_codes(x[c].codes + input + 8 * pair);
-          const typename I::X x_high = I::four_codes(x[c].codes + input + 8 * pair + 4);
+          const typename I::X x_low = I::four_codes(x.row(c).codes + input + 8 * pair);
+          const typename I::X x_high = I::four_codes(x.row(c).codes + input + 8 * pair + 4);
 #pragma GCC unroll 8
           for (int v = 0; v < P * kParts; ++v) {
             I::template accumulate<kIs4Bit>(sums[c][v], low[v], x_low);
@@ -116,7 +134,7 @@ struct Tile {
         }
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) {
-          const typename I::X xv = I::four_codes(x[c].codes + input + 4 * step);
+          const typename I::X xv = I::four_codes(x.row(c).codes + input + 4 * step);
 #pragma GCC unroll 8
           for (int v = 0; v < P * kParts; ++v) {
             I::template accumulate<kIs4Bit>(sums[c][v], w[v], xv);
@@ -129,8 +147,7 @@ struct Tile {
   /// Adds one group of P panels by C rows to its block.
   template <int P, int C>
   [[gnu::always_inline]] static void add_group(const SlabWeights& w, int64_t group,
-                                               const PackedActivations* x,
-                                               V (&block)[C][P * kParts]) {
+                                               const SlabRows& x, V (&block)[C][P * kParts]) {
     const std::byte* codes = w.codes + group * kCodeBytes;
     const std::byte* scales = w.scales + group * kScales * kPackedPanel * kHalfBytes;
 #pragma GCC unroll 2
@@ -138,7 +155,7 @@ struct Tile {
       typename I::Sum sums[C][P * kParts];
 #pragma GCC unroll 8
       for (int c = 0; c < C; ++c) {
-        const int32_t first = first_value(x[c].sums[group * kScales + part]);
+        const int32_t first = first_value(x.row(c).sums[group * kScales + part]);
 #pragma GCC unroll 8
         for (int v = 0; v < P * kParts; ++v) sums[c][v] = I::template start<kIs4Bit>(first);
       }
@@ -150,7 +167,7 @@ struct Tile {
                                     (part * kPackedPanel + v % kParts * I::kLanes) * kHalfBytes);
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) {
-          const int32_t first = first_value(x[c].sums[group * kScales + part]);
+          const int32_t first = first_value(x.row(c).sums[group * kScales + part]);
           const typename I::Int products = I::template finish<kIs4Bit>(sums[c][v], first);
           block[c][v] = I::fma(I::to_float(products), scale, block[c][v]);
         }
@@ -164,7 +181,7 @@ struct Tile {
                                       v % kParts * I::kLanes * kHalfBytes);
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) {
-          block[c][v] = I::fma(I::set1(x[c].sums[group].number), minimum, block[c][v]);
+          block[c][v] = I::fma(I::set1(x.row(c).sums[group].number), minimum, block[c][v]);
         }
       }
     }
@@ -196,7 +213,7 @@ struct Tile {
   /// sums[c][P panels] += one slab of P panels by C rows. `ahead` may be null.
   template <int P, int C>
   [[gnu::always_inline]] static void run(const SlabWeights& w, const SlabWeights* ahead,
-                                         const PackedActivations* x, float* sums) {
+                                         const SlabRows& x, float* sums) {
     static_assert(kBlockGroups == 1 || kBlockGroups == kSlabGroups);
     if constexpr (kBlockGroups == 1) {
       run_groups<P, C>(w, ahead, x, sums);
@@ -208,7 +225,7 @@ struct Tile {
   /// The slab is one block: the sums are read and written once.
   template <int P, int C>
   [[gnu::always_inline]] static void run_slab(const SlabWeights& w, const SlabWeights* ahead,
-                                              const PackedActivations* x, float* sums) {
+                                              const SlabRows& x, float* sums) {
     V block[C][P * kParts];
     set_zero<P, C>(block);
     for (int64_t group = 0; group < w.num_groups; ++group) {
@@ -217,7 +234,7 @@ struct Tile {
     }
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c) {
-      const V scale = I::set1(x[c].scales[0]);
+      const V scale = I::set1(x.row(c).scales[0]);
 #pragma GCC unroll 8
       for (int v = 0; v < P * kParts; ++v) {
         float* sum = sums + c * P * kPackedPanel + v * I::kLanes;
@@ -229,7 +246,7 @@ struct Tile {
   /// Every group is a block: the sums stay in registers for the slab.
   template <int P, int C>
   [[gnu::always_inline]] static void run_groups(const SlabWeights& w, const SlabWeights* ahead,
-                                                const PackedActivations* x, float* sums) {
+                                                const SlabRows& x, float* sums) {
     V total[C][P * kParts];
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c) {
@@ -245,7 +262,7 @@ struct Tile {
       add_group<P, C>(w, group, x, block);
 #pragma GCC unroll 8
       for (int c = 0; c < C; ++c) {
-        const V scale = I::set1(x[c].scales[group]);
+        const V scale = I::set1(x.row(c).scales[group]);
 #pragma GCC unroll 8
         for (int v = 0; v < P * kParts; ++v) {
           total[c][v] = I::fma(block[c][v], scale, total[c][v]);
