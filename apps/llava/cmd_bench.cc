@@ -11,6 +11,7 @@
 #include "llava/engine/bench/bench_report.h"
 #include "llava/engine/bench/bench_shapes.h"
 #include "llava/engine/bench/random_model.h"
+#include "llava/engine/open_engine.h"
 #include "llava/kernels/dispatch.h"
 #include "session.h"
 #include "torch_program.h"
@@ -24,8 +25,8 @@ const CommandHelp kHelp{
     .details =
         "Measures a checkpoint (--model-path, by default the bundled model), or with --shape a\n"
         "model of random numbers made in memory. Cases: prefill:TOKENS, decode:CONTEXT,\n"
-        "batch:SEQUENCES, encode, first_token:TEXT_TOKENS; '-' reads them from standard input,\n"
-        "one a line, and answers each with one line of JSON.",
+        "batch:SEQUENCES, encode, first_token:TEXT_TOKENS, second_question:TEXT_TOKENS; '-' reads\n"
+        "them from standard input, one a line, and answers each with one line of JSON.",
     .examples =
         "  llava bench --shape 7b --lm q4\n"
         "  llava bench --model-path llava-v1.5-7b --cases prefill:512,decode:700 --json"};
@@ -53,7 +54,9 @@ struct BenchOptions {
     v.field("lm", lm, "form of the random language model: float32, bfloat16, float16, q4, q8, ...");
     v.field("projector", projector, "form of the random projector");
     v.field("vision", vision, "form of the random vision tower");
-    v.field("kv", kv, "type of keys and values in the cache: auto follows the model");
+    v.field("kv", kv,
+            "type of the KV cache: auto is float16 beside packed weights, else the compute type",
+            one_of({"auto", "f32", "f16", "bf16", "int8", "float32", "float16", "bfloat16"}));
     v.field("cases", cases,
             "what to measure, with commas between; default: all that the model can do");
     v.field("repeats", repeats, "samples of each case, after one that is not counted",
@@ -137,12 +140,8 @@ std::vector<engine::BenchCase> choose_cases(const BenchOptions& options, bool ha
   }
   if (!options.cases.empty()) return engine::parse_bench_cases(options.cases);
   std::string all = "prefill:512,decode:64,decode:700,batch:1,batch:2,batch:4,batch:8,batch:16";
-  if (has_vision) all += ",encode,first_token:40";
+  if (has_vision) all += ",encode,first_token:40,second_question:40";
   return engine::parse_bench_cases(all);
-}
-
-DType choose_kv_dtype(const BenchOptions& options, const model::LlavaModel& model) {
-  return options.kv == "auto" ? model.dtype() : parse_form("kv", options.kv);
 }
 
 // Each line of standard input is a command; its answer is one line.
@@ -181,7 +180,8 @@ int bench_command(const Arguments& arguments) {
   Subject subject(options);
   const auto cases = choose_cases(options, subject.model().config.has_vision);
   Context ctx = subject.context();
-  engine::Workload workload(ctx, subject.model(), choose_kv_dtype(options, subject.model()), cases);
+  engine::Workload workload(ctx, subject.model(),
+                            engine::choose_kv_dtype(subject.model(), options.kv), cases);
   engine::BenchReport& report = subject.report;
   report.checks = engine::check_workload(workload, subject.is_native());
   if (options.cases == "-") {

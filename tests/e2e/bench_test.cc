@@ -32,7 +32,7 @@ TEST(Bench, EveryFormIsCheckedAndTimed) {
     EXPECT_EQ(found.at("lm"), form);
     EXPECT_EQ(found.at("checks").size(), 3u);
     for (const Json& check : found.at("checks")) EXPECT_EQ(check.at("difference"), 0.0) << check;
-    EXPECT_EQ(found.at("cases").size(), 10u);
+    EXPECT_EQ(found.at("cases").size(), 11u);
     for (const Json& one : found.at("cases")) {
       const auto name = one.at("case").get<std::string>();
       const bool has_steps = name.starts_with("decode") || name.starts_with("batch");
@@ -86,21 +86,24 @@ TEST(Bench, TheTableHasALineForEachCase) {
 }
 
 TEST(Bench, CommandsAreAnsweredOneByOne) {
-  const ProcessResult result =
-      run_llava(kTiny + Strings{"--cases", "-"},
-                "prefill:64\ndecode:70\nbatch:3\ndecode:70\nencode\nfirst_token:12\n"
-                "greedy:5:1,2,3\nprefill:9\ngreedy:5:1,2,3\nmemory\n");
+  const ProcessResult result = run_llava(
+      kTiny + Strings{"--cases", "-"},
+      "prefill:64\ndecode:70\nbatch:3\ndecode:70\nencode\nfirst_token:12\nsecond_question:12\n"
+      "greedy:5:1,2,3\nprefill:9\ngreedy:5:1,2,3\nmemory\n");
   EXPECT_EQ(result.status, 0) << result.err;
   const std::vector<Json> lines = lines_of(result.out);
-  ASSERT_EQ(lines.size(), 11u);
+  ASSERT_EQ(lines.size(), 12u);
   EXPECT_EQ(lines[0].at("model"), "random tiny");
-  const std::size_t counts[] = {1, 8, 8, 8, 1, 1};
+  const std::size_t counts[] = {1, 8, 8, 8, 1, 1, 1};
   for (std::size_t i = 0; i < std::size(counts); ++i) {
     EXPECT_EQ(lines[i + 1].at("ms").size(), counts[i]) << i;
   }
-  EXPECT_EQ(lines[7].at("ids").size(), 5u);
-  EXPECT_EQ(lines[7], lines[9]);
-  EXPECT_GT(lines[10].at("peak_bytes"), 0);
+  // The picture is encoded for the first question only.
+  EXPECT_GT(lines[6].at("encode_ms"), 0.0);
+  EXPECT_FALSE(lines[7].contains("encode_ms")) << lines[7];
+  EXPECT_EQ(lines[8].at("ids").size(), 5u);
+  EXPECT_EQ(lines[8], lines[10]);
+  EXPECT_GT(lines[11].at("peak_bytes"), 0);
 }
 
 TEST(Bench, WhatCannotBeIsNamed) {

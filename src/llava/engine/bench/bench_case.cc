@@ -20,7 +20,8 @@ constexpr KindName kKinds[] = {{BenchKind::kPrefill, "prefill", true},
                                {BenchKind::kDecode, "decode", true},
                                {BenchKind::kBatch, "batch", true},
                                {BenchKind::kEncode, "encode", false},
-                               {BenchKind::kFirstToken, "first_token", true}};
+                               {BenchKind::kFirstToken, "first_token", true},
+                               {BenchKind::kSecondQuestion, "second_question", true}};
 
 }  // namespace
 
@@ -35,6 +36,7 @@ int32_t BenchCase::num_text_tokens() const {
     case BenchKind::kEncode:
       return 0;
     case BenchKind::kFirstToken:
+    case BenchKind::kSecondQuestion:
       break;
   }
   return size;
@@ -49,6 +51,7 @@ int32_t BenchCase::tokens_per_time() const {
       return 1;
     case BenchKind::kEncode:
     case BenchKind::kFirstToken:
+    case BenchKind::kSecondQuestion:
       break;
   }
   return 0;
@@ -70,8 +73,8 @@ BenchCase parse_bench_case(std::string_view text) {
     return {.kind = kind.kind, .size = size};
   }
   fail(ErrorCode::kInvalidArgument,
-       "case '{}' is unknown, expected prefill:TOKENS, decode:CONTEXT, batch:SEQUENCES, encode or "
-       "first_token:TEXT_TOKENS, with a number from 1 to {}",
+       "case '{}' is unknown, expected prefill:TOKENS, decode:CONTEXT, batch:SEQUENCES, encode, "
+       "first_token:TEXT_TOKENS or second_question:TEXT_TOKENS, with a number from 1 to {}",
        text, kMaxSize);
 }
 

@@ -15,7 +15,10 @@ enum class BenchKind : uint8_t {
   kDecode,      ///< one sequence's tokens after a context of `size`
   kBatch,       ///< tokens of `size` sequences together, each after a context of kBatchContext
   kEncode,      ///< vision tower and projector on one picture
-  kFirstToken,  ///< from a picture and `size` text tokens to the first new token
+  /// From a picture and `size` text tokens to the first new one, through the engine.
+  kFirstToken,
+  /// The same for another text about a picture that the engine has seen.
+  kSecondQuestion,
 };
 
 /// Context of the sequences of kBatch.
@@ -27,7 +30,11 @@ struct BenchCase {
   BenchKind kind = BenchKind::kPrefill;
   int32_t size = 0;  ///< 0 for kEncode
 
-  bool needs_vision() const { return kind == BenchKind::kEncode || kind == BenchKind::kFirstToken; }
+  bool needs_vision() const { return kind == BenchKind::kEncode || is_question(); }
+  /// Goes through the engine instead of the bare model.
+  bool is_question() const {
+    return kind == BenchKind::kFirstToken || kind == BenchKind::kSecondQuestion;
+  }
   /// Text positions that a sequence of this case comes to.
   int32_t num_text_tokens() const;
   int32_t num_sequences() const { return kind == BenchKind::kBatch ? size : 1; }
@@ -37,7 +44,8 @@ struct BenchCase {
   friend bool operator==(const BenchCase&, const BenchCase&) = default;
 };
 
-/// Reads "prefill:512", "decode:700", "batch:8", "encode" or "first_token:40".
+/// Reads "prefill:512", "decode:700", "batch:8", "encode", "first_token:40" or
+/// "second_question:40".
 ///
 /// Throws: Error(kInvalidArgument) naming the text and the forms expected.
 BenchCase parse_bench_case(std::string_view text);

@@ -43,7 +43,7 @@ class Checker {
   std::vector<float> whole(std::size_t s) {
     std::vector<int32_t> ids = prompts_[s];
     ids.push_back(next_[s]);
-    KvSequence sequence;
+    CachedSequence sequence;
     std::vector<float> logits = model_.append(sequence, ids);
     model_.release(sequence);
     return logits;
@@ -57,7 +57,7 @@ class Checker {
       fail(ErrorCode::kInternal, "the logits are from {} to {}: the model computes nothing", *least,
            *most);
     }
-    KvSequence sequence;
+    CachedSequence sequence;
     model_.append(sequence, prompts_[0]);
     const Tensor logits = model_.step({&sequence, 1}, {&next_[0], 1});
     model_.release(sequence);
@@ -66,7 +66,7 @@ class Checker {
 
   void check_parts() {
     const std::span<const int32_t> prompt = prompts_[1];
-    KvSequence sequence;
+    CachedSequence sequence;
     model_.append(sequence, prompt.first(kContext / 2));
     model_.append(sequence, prompt.subspan(kContext / 2));
     const std::vector<float> logits = model_.append(sequence, {&next_[1], 1});
@@ -75,10 +75,10 @@ class Checker {
   }
 
   void check_batch() {
-    std::vector<KvSequence> sequences(kNumSequences);
+    std::vector<CachedSequence> sequences(kNumSequences);
     for (std::size_t s = 0; s < sequences.size(); ++s) model_.append(sequences[s], prompts_[s]);
     const Tensor logits_SV = model_.step(sequences, next_);
-    for (KvSequence& sequence : sequences) model_.release(sequence);
+    for (CachedSequence& sequence : sequences) model_.release(sequence);
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       const auto row = static_cast<int64_t>(s);
       compare("sequence of a batch equals the same alone",

@@ -42,7 +42,7 @@ BenchSpread spread_of(std::vector<double> values) {
 
 void BenchResult::add(const BenchSample& sample) {
   ms.insert(ms.end(), sample.ms.begin(), sample.ms.end());
-  if (bench_case.kind == BenchKind::kFirstToken) encode_ms.push_back(sample.encode_ms);
+  if (bench_case.is_question()) encode_ms.push_back(sample.encode_ms);
 }
 
 std::string bench_table(const BenchReport& report) {

@@ -25,7 +25,7 @@ BenchSpread spread_of(std::vector<double> values);
 struct BenchResult {
   BenchCase bench_case;
   std::vector<double> ms;
-  std::vector<double> encode_ms;  ///< kFirstToken only
+  std::vector<double> encode_ms;  ///< questions only
 
   void add(const BenchSample& sample);
 };

@@ -8,10 +8,17 @@
 #include <span>
 #include <vector>
 
-#include "llava/engine/kv_cache.h"
+#include "llava/engine/kv_blocks.h"
+#include "llava/engine/kv_pages.h"
 #include "llava/model/llava_model.h"
 
 namespace llava::engine {
+
+/// The pages of one sequence and how many of their tokens count.
+struct CachedSequence {
+  std::vector<int32_t> pages;
+  int32_t num_tokens = 0;
+};
 
 /// Threads: one thread at a time.
 class CachedModel {
@@ -27,20 +34,24 @@ class CachedModel {
   Context& context() { return ctx_; }
 
   /// Appends embeddings to a sequence. Shapes: x_TD -> host float32 logits of the last row [V].
-  std::vector<float> append(KvSequence& sequence, const Tensor& x_TD);
-  std::vector<float> append(KvSequence& sequence, std::span<const int32_t> ids);
+  std::vector<float> append(CachedSequence& sequence, const Tensor& x_TD);
+  std::vector<float> append(CachedSequence& sequence, std::span<const int32_t> ids);
 
   /// Appends one token to each sequence, all in one batch. -> host float32 logits [S, V].
-  Tensor step(std::span<KvSequence> sequences, std::span<const int32_t> ids);
+  Tensor step(std::span<CachedSequence> sequences, std::span<const int32_t> ids);
 
   /// Forgets the tokens after the first `num_tokens`; their pages stay with the sequence.
-  static void rewind(KvSequence& sequence, int32_t num_tokens);
-  void release(KvSequence& sequence) { cache_.release(sequence); }
+  static void rewind(CachedSequence& sequence, int32_t num_tokens);
+  void release(CachedSequence& sequence);
 
  private:
+  /// Makes room for more tokens and describes them as rows [first_token, ...) of a batch.
+  SequenceSlice extend(CachedSequence& sequence, int32_t num_new, int32_t first_token);
+
   Context& ctx_;
   const model::LlavaModel& model_;
-  KvCache cache_;
+  KvBlocks blocks_;
+  KvPages pages_;
 };
 
 /// The place of the largest logit.

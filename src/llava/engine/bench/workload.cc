@@ -11,16 +11,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The system prompt's part before the picture; the rest of the text follows it.
-constexpr int32_t kTokensBeforePicture = 5;
-
 double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-int64_t tokens_of_picture(const model::LlavaConfig& config) {
-  const int32_t side = config.geometry.tile_size;
-  return image::plan_layout({side, side}, config.geometry).num_tokens;
 }
 
 // What the cases ask of the cache; at least what the checks before them take.
@@ -38,9 +30,8 @@ CacheNeed cache_need(const model::LlavaModel& model, std::span<const BenchCase> 
            "or choose a LLaVA checkpoint",
            bench_case_name(c));
     }
-    int64_t tokens = c.num_text_tokens();
-    if (c.kind == BenchKind::kFirstToken) tokens += tokens_of_picture(model.config);
-    need.one_sequence = std::max(need.one_sequence, tokens);
+    if (c.is_question()) continue;  // they have an engine with a cache of its own
+    need.one_sequence = std::max(need.one_sequence, int64_t{c.num_text_tokens()});
     need.num_sequences = std::max(need.num_sequences, int64_t{c.num_sequences()});
   }
   return need;
@@ -51,7 +42,11 @@ CacheNeed cache_need(const model::LlavaModel& model, std::span<const BenchCase> 
 Workload::Workload(Context& ctx, const model::LlavaModel& model, DType kv_dtype,
                    std::span<const BenchCase> cases)
     : model_(ctx, model, kv_dtype, cache_need(model, cases).one_sequence,
-             kBatchContext + kBenchSteps, cache_need(model, cases).num_sequences) {
+             kBatchContext + kBenchSteps, cache_need(model, cases).num_sequences),
+      kv_dtype_(kv_dtype) {
+  for (const BenchCase& c : cases) {
+    most_text_tokens_ = std::max(most_text_tokens_, c.num_text_tokens());
+  }
   if (!model.config.has_vision) return;
   const int32_t side = model.config.geometry.tile_size;
   layout_ = image::plan_layout({side, side}, model.config.geometry);
@@ -73,9 +68,10 @@ BenchSample Workload::run(const BenchCase& bench_case) {
     case BenchKind::kEncode:
       return encode();
     case BenchKind::kFirstToken:
+    case BenchKind::kSecondQuestion:
       break;
   }
-  return first_token(bench_case.size);
+  return ask(bench_case);
 }
 
 BenchSample Workload::prefill(int32_t num_tokens) {
@@ -99,7 +95,7 @@ BenchSample Workload::decode(int32_t num_sequences, int32_t context) {
     }
     sample.ms.push_back(ms_since(start));
   }
-  for (KvSequence& sequence : sequences_) CachedModel::rewind(sequence, context);
+  for (CachedSequence& sequence : sequences_) CachedModel::rewind(sequence, context);
   return sample;
 }
 
@@ -112,18 +108,15 @@ BenchSample Workload::encode() {
   return {.ms = {ms}};
 }
 
-BenchSample Workload::first_token(int32_t num_text_tokens) {
-  forget();
-  const int32_t before = std::min(kTokensBeforePicture, num_text_tokens);
-  const std::vector<int32_t> ids = random_ids(num_text_tokens + layout_.num_tokens);
-  sequences_.resize(1);
-  const auto start = Clock::now();
-  const Tensor rows = encode_picture();
-  const double encode_ms = ms_since(start);
-  const model::FeatureRun run{.offset = before, .num_rows = layout_.num_tokens};
-  Context& ctx = model_.context();
-  most_likely(model_.append(sequences_[0], model_.model().embed(ctx, ids, rows, {&run, 1})));
-  return {.ms = {ms_since(start)}, .encode_ms = encode_ms};
+BenchSample Workload::ask(const BenchCase& bench_case) {
+  if (!questions_) {
+    questions_ = std::make_unique<QuestionBench>(model_.context(), model_.model(), kv_dtype_,
+                                                 most_text_tokens_);
+  }
+  const QuestionTimes times = bench_case.kind == BenchKind::kFirstToken
+                                  ? questions_->ask_first(bench_case.size)
+                                  : questions_->ask_second(bench_case.size);
+  return {.ms = {times.first_token_ms}, .encode_ms = times.encode_ms};
 }
 
 Tensor Workload::encode_picture() {
@@ -154,12 +147,12 @@ void Workload::prepare(int32_t num_sequences, int32_t context) {
   if (prepared_ == std::pair(num_sequences, context)) return;
   forget();
   sequences_.resize(static_cast<std::size_t>(num_sequences));
-  for (KvSequence& sequence : sequences_) model_.append(sequence, random_ids(context));
+  for (CachedSequence& sequence : sequences_) model_.append(sequence, random_ids(context));
   prepared_ = {num_sequences, context};
 }
 
 void Workload::forget() {
-  for (KvSequence& sequence : sequences_) model_.release(sequence);
+  for (CachedSequence& sequence : sequences_) model_.release(sequence);
   sequences_.clear();
   prepared_ = {};
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "llava/core/random.h"
 #include "llava/engine/bench/bench_case.h"
 #include "llava/engine/bench/cached_model.h"
+#include "llava/engine/bench/question_bench.h"
 
 namespace llava::engine {
 
@@ -18,7 +20,7 @@ namespace llava::engine {
 struct BenchSample {
   /// kDecode and kBatch: of each step; else of the whole.
   std::vector<double> ms;
-  /// kFirstToken: vision tower and projector; the rest is the prefill.
+  /// Questions: vision tower and projector; the rest is the prefill.
   double encode_ms = 0;
 };
 
@@ -50,16 +52,19 @@ class Workload {
   BenchSample prefill(int32_t num_tokens);
   BenchSample decode(int32_t num_sequences, int32_t context);
   BenchSample encode();
-  BenchSample first_token(int32_t num_text_tokens);
+  BenchSample ask(const BenchCase& bench_case);
   Tensor encode_picture();
   void prepare(int32_t num_sequences, int32_t context);
   void forget();
 
   CachedModel model_;
+  DType kv_dtype_;
+  std::unique_ptr<QuestionBench> questions_;  // made when it is first needed
+  int32_t most_text_tokens_ = 0;
   Generator random_{1};
   Tensor pixels_ICHW_;
   image::ImageLayout layout_;
-  std::vector<KvSequence> sequences_;
+  std::vector<CachedSequence> sequences_;
   std::pair<int32_t, int32_t> prepared_{};  // how many sequences, of what context
 };
 
