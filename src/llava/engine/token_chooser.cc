@@ -99,8 +99,7 @@ void keep_top_k(std::vector<Candidate>& candidates, std::size_t k) {
   candidates.erase(end, candidates.end());
 }
 
-// The smallest set of most likely candidates that reaches the share p of all weight. Sorts only as
-// many as it keeps, doubling.
+// The smallest set of most likely candidates that reaches the share p of all weight.
 void keep_top_p(std::vector<Candidate>& candidates, float p, float largest) {
   if (p >= 1.0f) return;
   const auto weight = [&](const Candidate& candidate) {
@@ -109,13 +108,22 @@ void keep_top_p(std::vector<Candidate>& candidates, float p, float largest) {
   double total = 0;
   for (const Candidate& candidate : candidates) total += weight(candidate);
   const double enough = static_cast<double>(p) * total;
+  // Those below an even share of what may be left out are outside, all together. The factor keeps
+  // clear of rounding.
+  const double even_share = 0.5 * (total - enough) / static_cast<double>(candidates.size());
+  const double lowest = std::log(even_share) + static_cast<double>(largest);
+  std::erase_if(candidates, [&](const Candidate& candidate) {
+    return static_cast<double>(candidate.value) < lowest;
+  });
+  // Sorts only about as many as it keeps.
   double sum = 0;
   std::size_t sorted = 0;
-  for (std::size_t end = 64; sorted < candidates.size(); end *= 2) {
+  for (std::size_t end = 64; sorted < candidates.size(); end *= 4) {
     end = std::min(end, candidates.size());
     const auto first = candidates.begin() + static_cast<std::ptrdiff_t>(sorted);
     const auto last = candidates.begin() + static_cast<std::ptrdiff_t>(end);
-    std::partial_sort(first, last, candidates.end(), is_likelier);
+    if (last != candidates.end()) std::nth_element(first, last, candidates.end(), is_likelier);
+    std::sort(first, last, is_likelier);
     for (; sorted < end; ++sorted) {
       sum += weight(candidates[sorted]);
       if (sum >= enough) {
