@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -19,6 +20,7 @@
 #include "llava/core/thread_pool.h"
 #include "llava/kernels/dispatch.h"
 #include "llava/tensor/ops.h"
+#include "llava/tensor/packed.h"
 
 namespace {
 
@@ -32,9 +34,13 @@ namespace ops = llava::ops;
 
 constexpr int64_t kColdBytes = int64_t{192} << 20;
 
+llava::ThreadPool& pool() {
+  static llava::ThreadPool threads;
+  return threads;
+}
+
 llava::Context& context() {
-  static llava::ThreadPool pool;
-  static llava::native::NativeBackend backend(pool);
+  static llava::native::NativeBackend backend(pool());
   static llava::Context ctx{backend};
   return ctx;
 }
@@ -101,6 +107,99 @@ void bench_linear(benchmark::State& state, DType dtype, int64_t outputs, int64_t
       benchmark::Counter(2e-9 * products, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["GB/s"] = benchmark::Counter(1e-9 * static_cast<double>(weights[0].num_bytes()),
                                               benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// Bytes a second that all threads together read from memory, each in four forward streams: the
+/// best of some passes over more than the caches hold.
+double read_bytes_per_second() {
+  static const double best = [] {
+    constexpr int64_t kWords = 2 * kColdBytes / 8;
+    constexpr int64_t kParts = 64;
+    constexpr int64_t kStream = kWords / kParts / 4;
+    const std::vector<uint64_t> words(kWords, 1);
+    std::array<uint64_t, kParts> sums{};
+    double rate = 0;
+    for (int pass = 0; pass < 20; ++pass) {
+      const auto begin = std::chrono::steady_clock::now();
+      pool().run(kParts, [&](int64_t part) {
+        const uint64_t* p = words.data() + part * 4 * kStream;
+        std::array<uint64_t, 16> sum{};
+        for (int64_t i = 0; i < kStream; i += 4) {
+          for (int64_t k = 0; k < 16; ++k) {
+            sum[static_cast<std::size_t>(k)] += p[k / 4 * kStream + i + k % 4];
+          }
+        }
+        for (const uint64_t value : sum) sums[static_cast<std::size_t>(part)] += value;
+      });
+      const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+      rate = std::max(rate, 8.0 * static_cast<double>(kWords) / time.count());
+    }
+    benchmark::DoNotOptimize(sums);
+    return rate;
+  }();
+  return best;
+}
+
+/// A matrix of random codes, its scales near 2^-8.
+Tensor random_packed(Shape shape, DType dtype) {
+  static llava::Generator generator(2);
+  Tensor matrix = Tensor::zeros(shape, dtype);
+  const llava::PackedLayout layout(dtype, shape);
+  for (int64_t output = 0; output < layout.num_outputs(); ++output) {
+    for (int64_t group = 0; group < layout.num_groups(); ++group) {
+      llava::PackedGroup value{};
+      for (std::size_t i = 0; i < value.codes.size(); i += 8) {
+        const uint64_t bits = generator();
+        for (std::size_t k = 0; k < 8; ++k) {
+          const auto code = static_cast<uint8_t>(bits >> 8 * k);
+          value.codes[i + k] = llava::packed_code_bits(dtype) == 4 ? code & 15 : code;
+        }
+      }
+      for (uint16_t& scale : value.scales)
+        scale = static_cast<uint16_t>(0x1C00 | generator() >> 54);
+      value.minimum = 0x9C00;
+      layout.write(matrix.mutable_bytes().data(), output, group, value);
+    }
+  }
+  return matrix;
+}
+
+/// The product of 8-bit activations with a packed matrix, whose result must be that of the scalar
+/// kernels to the last bit.
+void bench_packed_linear(benchmark::State& state, DType dtype, int64_t outputs, int64_t inputs,
+                         int64_t rows) {
+  llava::Context& ctx = context();
+  const Tensor x = random_tensor({rows, inputs}, DType::kFloat32);
+  std::vector<Tensor> weights{random_packed({outputs, inputs}, dtype)};
+  while (rows < 64 && static_cast<int64_t>(weights.size()) * weights[0].num_bytes() < kColdBytes) {
+    Tensor copy = Tensor::empty({outputs, inputs}, dtype);
+    std::ranges::copy(weights[0].bytes(), copy.mutable_bytes().begin());
+    weights.push_back(copy);
+  }
+  const Tensor few_outputs = random_packed({25, inputs}, dtype);
+  const auto small = [&] {
+    return ops::linear(ctx, x.rows(0, std::min<int64_t>(rows, 11)), few_outputs, {});
+  };
+  const Tensor got = small();
+  {
+    const llava::kernels::ScopedKernels scalar("scalar");
+    if (!std::ranges::equal(got.bytes(), small().bytes())) {
+      state.SkipWithError("result is not that of the scalar kernels");
+      return;
+    }
+  }
+  std::size_t next = 0;
+  time_operation(state, [&] {
+    benchmark::DoNotOptimize(ops::linear(ctx, x, weights[next++ % weights.size()], {}));
+  });
+  const auto rate = [](double amount) {
+    return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
+  };
+  const auto bytes = static_cast<double>(weights[0].num_bytes());
+  const auto products = static_cast<double>(rows) * static_cast<double>(outputs * inputs);
+  state.counters["GOP/s"] = rate(2e-9 * products);
+  state.counters["GB/s"] = rate(1e-9 * bytes);
+  state.counters["of_read"] = rate(bytes / read_bytes_per_second());
 }
 
 void bench_attention(benchmark::State& state, DType dtype, int32_t tokens, int64_t heads,
@@ -263,10 +362,40 @@ void add_matrix_operations() {
   }
 }
 
+void add_packed_operations() {
+  struct LinearShape {
+    int64_t outputs;
+    int64_t inputs;
+    std::vector<int64_t> rows;
+  };
+  // The shapes of LLaMA-7B, then those of SmolLM2-135M.
+  const std::vector<LinearShape> shapes{
+      {4096, 4096, {1, 512}},     {11008, 4096, {1, 2, 4, 8, 16, 64, 512}},
+      {4096, 11008, {1, 8, 512}}, {576, 576, {1, 512}},
+      {1536, 576, {1, 8, 512}},   {576, 1536, {1, 512}}};
+  for (const auto& [suffix, dtype] :
+       {std::pair{"q4", DType::kPackedQ4}, std::pair{"q4_min", DType::kPackedQ4Min},
+        std::pair{"q8", DType::kPackedQ8}, std::pair{"q8_min", DType::kPackedQ8Min},
+        std::pair{"q8_half", DType::kPackedQ8Half}}) {
+    for (const LinearShape& shape : shapes) {
+      for (const int64_t rows : shape.rows) {
+        const std::string name = "packed_linear/" + std::to_string(shape.outputs) + "x" +
+                                 std::to_string(shape.inputs) + "/rows" + std::to_string(rows) +
+                                 "/" + suffix;
+        benchmark::RegisterBenchmark(name.c_str(), bench_packed_linear, dtype, shape.outputs,
+                                     shape.inputs, rows)
+            ->UseRealTime()
+            ->Unit(benchmark::kMicrosecond);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   add_matrix_operations();
+  add_packed_operations();
   add_row_operations();
   benchmark::AddCustomContext("kernels", llava::kernels::active().name);
   benchmark::AddCustomContext("cpu", llava::kernels::cpu_name());
