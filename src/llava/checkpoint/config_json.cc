@@ -153,6 +153,7 @@ CheckpointDescription read_config_object(const JsonObject& config, Layout layout
   description.tokenizer_model_max_length =
       get_int32(config, "tokenizer_model_max_length", 1, INT32_MAX);
   description.max_sequence_length = get_int32(config, "max_sequence_length", 1, INT32_MAX);
+  description.tokenizer_form = config.get_string("tokenizer_form").value_or("");
   description.padding_side = config.get_string("tokenizer_padding_side").value_or("right");
   if (description.padding_side != "left" && description.padding_side != "right") {
     config.wrong_type("tokenizer_padding_side", "\"left\" or \"right\"");

@@ -64,6 +64,8 @@ struct CheckpointDescription {
   std::optional<int32_t> max_sequence_length;
   std::string padding_side = "right";
   std::string conv_mode;  ///< template the checkpoint was trained with, if it says so
+  /// "slow" or "fast" where a checkpoint of 'llava quantize' says how its tokenizer is opened.
+  std::string tokenizer_form;
 };
 
 /// The layout of a folder by its files and its config.json.

@@ -68,6 +68,7 @@ GgufFile::GgufFile(FileBytes file) : file_(std::move(file)) {
          file_.name, num_values, num_tensors, reader.remaining());
   }
   read_metadata(reader, num_values);
+  metadata_end_ = reader.offset();
   const int64_t splits = get_int("split.count").value_or(1);
   if (splits > 1) {
     fail(ErrorCode::kUnsupported,
@@ -94,6 +95,13 @@ void GgufFile::read_metadata(ByteReader& reader, uint64_t count) {
            key, at);
     }
   }
+}
+
+std::string GgufFile::without_tensors() const {
+  constexpr std::size_t kTensorCountAt = 8;
+  std::string text(reinterpret_cast<const char*>(file_.bytes.data()), metadata_end_);
+  text.replace(kTensorCountAt, sizeof(uint64_t), sizeof(uint64_t), '\0');
+  return text;
 }
 
 void GgufFile::read_tensors(ByteReader& reader, uint64_t count) {

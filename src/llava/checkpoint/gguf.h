@@ -58,6 +58,8 @@ class GgufFile final : public TensorSource {
   std::optional<std::vector<std::string>> get_string_list(std::string_view key) const;
   /// All metadata keys in order.
   std::vector<std::string> keys() const;
+  /// A GGUF file of the same metadata and no tensors.
+  std::string without_tensors() const;
 
  private:
   struct Value {
@@ -81,6 +83,7 @@ class GgufFile final : public TensorSource {
 
   FileBytes file_;
   std::map<std::string, Value, std::less<>> metadata_;
+  uint64_t metadata_end_ = 0;
   std::map<std::string, TensorInfo> tensors_;
   std::map<std::string, Place> places_;
 };

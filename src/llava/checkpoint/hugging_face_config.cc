@@ -85,6 +85,7 @@ void read_hugging_face_config(const JsonObject& config, CheckpointDescription& d
 
   description.has_tower_weights = true;
   description.use_im_patch_token = false;
+  description.conv_mode = config.get_string("conv_mode").value_or("");
   description.image_token_id = get_int32(config, "image_token_index", 0, INT32_MAX);
   if (!description.image_token_id) {
     description.image_token_id = get_int32(config, "image_token_id", 0, INT32_MAX).value_or(32000);

@@ -34,6 +34,9 @@ struct LoadModelOptions {
   /// Matrices held packed; the others, and whatever is no matrix, have their part's compute type. A
   /// matrix whose source has it packed with as few bits stays as it is.
   WeightForms forms;
+  /// Of the embedding table of an untied head where it has no form; nothing: as stored beside
+  /// packed matrices, else the decoder's.
+  std::optional<DType> table_dtype;
   /// Matrices that their source has packed stay so where `forms` says nothing.
   bool keeps_packed = false;
   /// Adds the adapters to the weights by the published rule (float16) instead of keeping them

@@ -7,6 +7,7 @@
 
 #include "llava/checkpoint/gguf.h"
 #include "llava/checkpoint/key_names.h"
+#include "llava/checkpoint/packed_store.h"
 #include "llava/checkpoint/safetensors.h"
 #include "llava/checkpoint/torch_zip.h"
 #include "llava/core/error.h"
@@ -17,8 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 4> kWeightFiles = {
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+constexpr std::array<std::string_view, 5> kWeightFiles = {
+    kPackedStoreFile, "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
     "pytorch_model.bin.index.json"};
 
 class UnitedSource final : public TensorSource {
@@ -115,6 +116,7 @@ std::shared_ptr<const TensorSource> open_tensor_file(const fs::path& path) {
            std::memcmp(file.bytes.data() + at, magic.data(), magic.size()) == 0;
   };
   if (begins_with("PK\x03\x04")) return std::make_shared<const TorchZipFile>(std::move(file));
+  if (begins_with(kPackedStoreMagic)) return std::make_shared<const PackedStore>(std::move(file));
   if (begins_with("GGUF")) return std::make_shared<const GgufFile>(std::move(file));
   if (begins_with("{", 8)) return std::make_shared<const SafetensorsFile>(std::move(file));
   if (begins_with("\x80\x02")) {
@@ -129,8 +131,8 @@ std::shared_ptr<const TensorSource> open_tensor_file(const fs::path& path) {
          path.string());
   }
   fail(ErrorCode::kBadFormat,
-       "'{}' begins like none of safetensors, PyTorch zip and GGUF: the file is damaged or no "
-       "weight file",
+       "'{}' begins like none of safetensors, PyTorch zip, GGUF and a packed store: the file is "
+       "damaged, its writing was interrupted, or it is no weight file",
        path.string());
 }
 
@@ -149,7 +151,8 @@ std::shared_ptr<const TensorSource> open_weights(const fs::path& path) {
     source = open_found(*found);
   } else {
     fail(ErrorCode::kNotFound,
-         "'{}' has no weights: expected one of model.safetensors, model.safetensors.index.json, "
+         "'{}' has no weights: expected one of model.llava, model.safetensors, "
+         "model.safetensors.index.json, "
          "pytorch_model.bin, pytorch_model.bin.index.json",
          path.string());
   }

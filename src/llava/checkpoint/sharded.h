@@ -14,12 +14,13 @@
 
 namespace llava::checkpoint {
 
-/// Opens one file of tensors: safetensors, PyTorch zip or GGUF, told apart by content.
+/// Opens one file of tensors: safetensors, PyTorch zip, GGUF or a packed store, told apart by
+/// content.
 ///
 /// Throws: Error(kNotFound), Error(kBadFormat) or Error(kUnsupported), naming the file.
 std::shared_ptr<const TensorSource> open_tensor_file(const std::filesystem::path& path);
 
-/// The weight file or index of a folder, in the order of the published software:
+/// The weight file or index of a folder: model.llava, else in the order of the published software
 /// model.safetensors, model.safetensors.index.json, pytorch_model.bin,
 /// pytorch_model.bin.index.json. Nothing if there is none of them.
 std::optional<std::filesystem::path> find_weights(const std::filesystem::path& folder);

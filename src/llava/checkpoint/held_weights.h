@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From what a source stores to what a model holds: the dtype of every parameter, and the steps that
+// bring a tensor there on the host (adapters merged, rounded, quantised).
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "llava/checkpoint/load_model.h"
+#include "llava/checkpoint/quantize_weights.h"
+#include "llava/checkpoint/weight_assignment.h"
+
+namespace llava::checkpoint {
+
+/// Parameters of the vision tower, and of the projector, by name.
+bool is_vision_name(std::string_view name);
+bool is_projector_name(std::string_view name);
+
+/// The dtype to hold a parameter in that is stored in another one.
+class HeldDtypes {
+ public:
+  /// Keeps a reference to `options`.
+  HeldDtypes(const LoadModelOptions& options, bool is_head_tied)
+      : options_(options), is_head_tied_(is_head_tied) {}
+
+  DType of(std::string_view name, const Shape& shape, DType stored) const;
+
+ private:
+  DType compute_dtype(std::string_view name) const;
+
+  const LoadModelOptions& options_;
+  bool is_head_tied_;
+};
+
+/// A parameter on its way into a model.
+struct HeldWeight {
+  Tensor value;             ///< host memory; packed as it will be held, or a float type
+  DType dtype;              ///< it will be held in; to cast to when the value is a float
+  QuantizationError error;  ///< of packing it now; zeros otherwise
+};
+
+/// Reads parameters one by one.
+///
+/// Threads: one thread at a time; quantises on the pool.
+class WeightReader {
+ public:
+  /// Keeps references to all of them.
+  WeightReader(ThreadPool& pool, const ModelWeights& weights, const LoadModelOptions& options,
+               bool is_head_tied)
+      : pool_(pool), weights_(weights), options_(options), held_(options, is_head_tied) {}
+
+  /// `importance` weighs the inputs of a matrix that is quantised, see quantize_matrix.
+  ///
+  /// Throws: what the source throws.
+  HeldWeight read(const WeightAssignment& assignment, std::span<const float> importance = {});
+
+ private:
+  const model::LoraAdapter* adapter_to_merge(std::string_view name) const;
+
+  ThreadPool& pool_;
+  const ModelWeights& weights_;
+  const LoadModelOptions& options_;
+  HeldDtypes held_;
+};
+
+}  // namespace llava::checkpoint
