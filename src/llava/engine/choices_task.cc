@@ -36,6 +36,7 @@ class Choice {
                   .choice_index = choice_index}),
         decoder_(context.tokenizer, context.request.skips_special_tokens),
         checker_(context.request.stop, context.request.includes_stop_string) {
+    if (context.request.grammar != nullptr) matcher_.emplace(context.request.grammar);
     if (context.max_draft_tokens > 0) {
       lookup_.emplace(PromptLookupParams{.max_draft = context.max_draft_tokens},
                       prompt_text(context.request.prompt));
@@ -45,9 +46,11 @@ class Choice {
   /// Chooses the next token and adds it to `delta`, with the finish reason if it is the last.
   int32_t advance(const TaskContext& context, std::span<float> logits, AnswerDelta& delta) {
     const GenerationParams& params = context.request.params;
-    TokenChoice chosen = chooser_.choose(logits, context.scratch);
+    TokenChoice chosen = chooser_.choose(
+        logits, context.scratch, matcher_ ? matcher_->allowed() : std::span<const uint64_t>());
     const int32_t id = chosen.id;
     chooser_.accept(id);
+    if (matcher_) LLAVA_CHECK(matcher_->accept(id), "token {} is not of the grammar", id);
     if (lookup_) lookup_->append(id);
     ++num_tokens_;
     delta.tokens.push_back(std::move(chosen));
@@ -92,6 +95,7 @@ class Choice {
   TokenChooser chooser_;
   text::StreamDecoder decoder_;
   StopChecker checker_;
+  std::optional<text::grammar::Matcher> matcher_;
   std::optional<PromptLookup> lookup_;
   int32_t num_tokens_ = 0;
 };

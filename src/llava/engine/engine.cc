@@ -149,6 +149,10 @@ class Engine::Loop {
     if (request.num_choices < 1 || request.num_choices > 256) {
       fail(ErrorCode::kInvalidArgument, "n is {}, expected 1 to 256", request.num_choices);
     }
+    if (request.params.num_beams > 1 && (request.grammar != nullptr || request.num_choices > 1)) {
+      fail(ErrorCode::kInvalidArgument,
+           "beam search gives one answer of any form: leave out the grammar and n, or num-beams");
+    }
     for (const auto& answer : request.scored_answers) {
       if (answer.empty()) fail(ErrorCode::kInvalidArgument, "an answer to score is empty");
       for (const int32_t id : answer) {

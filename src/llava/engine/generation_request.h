@@ -10,6 +10,7 @@
 
 #include "llava/engine/generation.h"
 #include "llava/engine/prepared_image.h"
+#include "llava/text/grammar/matcher.h"
 #include "llava/text/multimodal_sequence.h"
 
 namespace llava::engine {
@@ -32,6 +33,8 @@ struct GenerationRequest {
   std::vector<std::string> stop;
   bool includes_stop_string = false;
   bool skips_special_tokens = true;
+  /// What the answer must look like; null: anything. Not for beam search.
+  std::shared_ptr<text::grammar::Grammar> grammar;
   /// When not empty, nothing is generated: these answers are scored, one choice each, token by
   /// token.
   std::vector<std::vector<int32_t>> scored_answers;

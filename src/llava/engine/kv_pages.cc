@@ -2,6 +2,7 @@
 #include "llava/engine/kv_pages.h"
 
 #include <numeric>
+#include <utility>
 
 namespace llava::engine {
 
@@ -9,27 +10,36 @@ KvPages::KvPages(Context& ctx, const model::DecoderConfig& config, DType dtype, 
                  int32_t page_size)
     : page_size_(page_size) {
   const Shape shape{num_pages, page_size, config.num_key_value_heads, config.head_dim};
+  const Shape scales{num_pages, page_size, config.num_key_value_heads};
   for (int32_t i = 0; i < config.num_hidden_layers; ++i) {
-    layers_.push_back({ops::empty(ctx, shape, dtype), ops::empty(ctx, shape, dtype)});
+    KvLayer layer{ops::empty(ctx, shape, dtype), ops::empty(ctx, shape, dtype)};
+    if (dtype == DType::kInt8) {
+      layer.key_scales = ops::empty(ctx, scales, DType::kFloat32);
+      layer.value_scales = ops::empty(ctx, scales, DType::kFloat32);
+    }
+    layers_.push_back(std::move(layer));
   }
 }
 
 int64_t KvPages::bytes_per_token(const model::DecoderConfig& config, DType dtype) {
-  return int64_t{2} * config.num_hidden_layers * config.num_key_value_heads * config.head_dim *
-         item_size(dtype);
+  const int64_t per_head =
+      config.head_dim * item_size(dtype) + (dtype == DType::kInt8 ? item_size(DType::kFloat32) : 0);
+  return int64_t{2} * config.num_hidden_layers * config.num_key_value_heads * per_head;
 }
 
 void KvPages::copy(Context& ctx, int32_t from, int32_t to, int32_t num_tokens) {
   std::vector<int32_t> rows(static_cast<std::size_t>(num_tokens));
   std::iota(rows.begin(), rows.end(), from * page_size_);
-  const SequenceSlice target{
-      .first_token = 0, .num_tokens = num_tokens, .num_past = 0, .pages = {to}};
   for (KvLayer& layer : layers_) {
-    const Shape& shape = layer.key_pages.shape();
-    const Shape by_token{shape[0] * shape[1], shape[2], shape[3]};
-    const Tensor keys = ops::gather_rows(ctx, layer.key_pages.reshape(by_token), rows);
-    const Tensor values = ops::gather_rows(ctx, layer.value_pages.reshape(by_token), rows);
-    ops::kv_write(ctx, layer, keys, values, {&target, 1});
+    for (Tensor* pages :
+         {&layer.key_pages, &layer.value_pages, &layer.key_scales, &layer.value_scales}) {
+      if (!pages->is_defined()) continue;
+      Shape by_token = pages->shape();
+      by_token.erase(by_token.begin());
+      by_token.front() = -1;
+      Tensor tokens = pages->reshape(by_token);
+      ops::write_rows(ctx, tokens, int64_t{to} * page_size_, ops::gather_rows(ctx, tokens, rows));
+    }
   }
 }
 

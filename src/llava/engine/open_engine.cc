@@ -26,10 +26,19 @@ int64_t choose_tokens(const Pretrained& pretrained, const EngineOptions& options
 
 }  // namespace
 
+DType choose_kv_dtype(const model::LlavaModel& model, const std::string& name) {
+  if (name == "int8") return DType::kInt8;
+  if (const auto dtype = dtype_from_name(name)) return *dtype;
+  const auto& layers = model.decoder.layers;
+  const bool has_packed_weights =
+      !layers.empty() && is_packed(layers.front().mlp.down_proj.weight.value.dtype());
+  return has_packed_weights ? DType::kFloat16 : model.dtype();
+}
+
 std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
                                     const EngineOptions& options, int64_t least_tokens) {
   const model::DecoderConfig& decoder = pretrained.model->config.decoder;
-  const DType kv_dtype = pretrained.model->dtype();
+  const DType kv_dtype = choose_kv_dtype(*pretrained.model, options.kv_dtype);
   const int64_t bytes_per_token = KvPages::bytes_per_token(decoder, kv_dtype);
   const int64_t page_size = options.config.scheduler.page_size;
   const int64_t tokens = choose_tokens(pretrained, options, least_tokens, bytes_per_token);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "llava/core/config.h"
 #include "llava/engine/engine.h"
@@ -17,6 +18,7 @@ struct EngineOptions {
   EngineConfig config;
   int32_t kv_cache_tokens = 0;
   int32_t encoder_cache_mb = 1024;
+  std::string kv_dtype = "auto";
 
   template <class V>
   void describe(V& v) {
@@ -26,8 +28,14 @@ struct EngineOptions {
             at_least(0));
     v.field("encoder-cache-mb", encoder_cache_mb, "memory for the features of pictures",
             in_range(1, 1 << 20));
+    v.field("kv-dtype", kv_dtype,
+            "type of the KV cache: auto is float16 beside packed weights, else the compute type",
+            one_of({"auto", "f32", "f16", "bf16", "int8", "float32", "float16", "bfloat16"}));
   }
 };
+
+/// The type of the KV cache that the options ask for.
+DType choose_kv_dtype(const model::LlavaModel& model, const std::string& name);
 
 /// Starts an engine. `ctx` and `pretrained` outlive it; from now on the backend is the engine's.
 ///

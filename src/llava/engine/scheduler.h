@@ -30,7 +30,7 @@ struct SchedulerConfig {
   int32_t page_size = 16;
   std::string schedule_policy = "fair";
   int32_t max_wait_boost_ms = 10000;
-  bool prefix_cache = true;
+  std::string prefix_cache = "on";
 
   template <class V>
   void describe(V& v) {
@@ -44,7 +44,8 @@ struct SchedulerConfig {
     v.field("encoder-tokens-per-step", encoder_tokens_per_step,
             "picture tokens encoded in one step; one picture is always allowed",
             in_range(1, 1 << 20));
-    v.field("page-size", page_size, "tokens in one page of the KV cache", in_range(1, 1024));
+    v.field("page-size", page_size, "tokens in one page of the KV cache",
+            Constraint<int32_t>{is_page_size, "1, 8, 16 or 64"});
     v.field(
         "schedule-policy", schedule_policy,
         "who is admitted first: fair (the client served least), fcfs (by arrival), lpm (longest "
@@ -52,7 +53,8 @@ struct SchedulerConfig {
         one_of({"fair", "fcfs", "lpm"}));
     v.field("max-wait-boost-ms", max_wait_boost_ms,
             "a request that has waited this long goes first under every policy", at_least(0));
-    v.field("prefix-cache", prefix_cache, "keep the KV of finished prompts for those that follow");
+    v.field("prefix-cache", prefix_cache, "keep the KV of finished prompts for those that follow",
+            one_of({"on", "off"}));
   }
 };
 
@@ -174,6 +176,7 @@ class Scheduler {
     bool is_decoding() const { return num_pending() > 0 && num_computed >= num_delivered; }
   };
 
+  bool has_prefix_cache() const { return config_.prefix_cache == "on"; }
   Sequence& get(SequenceId id);
   const Sequence& get(SequenceId id) const;
   int32_t pages_for(int64_t num_tokens) const;

@@ -51,6 +51,7 @@ class Backend {
                                   std::span<const SequenceSlice> sequences,
                                   const AttentionSpec& spec) = 0;
 
+  virtual void write_rows(Tensor& target, int64_t first_row, const Tensor& rows) = 0;
   virtual Tensor gather_rows(const Tensor& x, std::span<const int32_t> rows) = 0;
   virtual Tensor scatter_rows(const Tensor& x, const Tensor& source,
                               std::span<const int32_t> rows) = 0;

@@ -187,6 +187,15 @@ Tensor attention_cached(Context& ctx, const Tensor& q_THE, const KvLayer& layer,
   return ctx.backend.attention_cached(q_THE, layer, sequences, spec);
 }
 
+void write_rows(Context& ctx, Tensor& target, int64_t first_row, const Tensor& rows) {
+  LLAVA_CHECK(target.rank() >= 1 && rows.rank() == target.rank() &&
+              target.dtype() == rows.dtype() && !is_packed(rows.dtype()));
+  for (int i = 1; i < rows.rank(); ++i) LLAVA_CHECK(rows.dim(i) == target.dim(i));
+  LLAVA_CHECK(first_row >= 0 && rows.dim(0) <= target.dim(0) - first_row,
+              "{} rows from row {} on in {}", rows.dim(0), first_row, target.dim(0));
+  ctx.backend.write_rows(target, first_row, rows);
+}
+
 Tensor gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows) {
   LLAVA_CHECK(x.rank() >= 1);
   check_rows(rows, x.dim(0));

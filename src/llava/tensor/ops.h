@@ -7,7 +7,8 @@
 // call share a dtype and the result has it. Sums are accumulated in float32 whatever the dtype, and
 // each operation rounds once, at its end, unless it says otherwise. Every function throws
 // Error(kInternal) when a shape or dtype does not fit: arguments come from the model, never from
-// outside. Results are new tensors; arguments are never written, except the cache of kv_write.
+// outside. Results are new tensors; arguments are never written, except the cache of kv_write
+// and the target of write_rows.
 //
 // Determinism (native backend). An element of a result depends only on the rows it is computed
 // from: never on the number of rows in the call, on its place among them or on the thread count.
@@ -95,6 +96,10 @@ void kv_write(Context& ctx, KvLayer& layer, const Tensor& k_TKE, const Tensor& v
 /// threads.
 Tensor attention_cached(Context& ctx, const Tensor& q_THE, const KvLayer& layer,
                         std::span<const SequenceSlice> sequences, const AttentionSpec& spec);
+
+/// Overwrites rows first_row .. of `target` [T, ...] with `rows` [R, ...] of the same dtype, any
+/// that is not packed. For pages of the KV cache; other tensors are never written.
+void write_rows(Context& ctx, Tensor& target, int64_t first_row, const Tensor& rows);
 
 /// Rows of x by index: x [T, ...] -> [rows, ...].
 Tensor gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows);

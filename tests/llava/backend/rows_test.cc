@@ -57,6 +57,19 @@ TEST_P(RowsTest, CastRoundsToNearestEven) {
   }
 }
 
+TEST_P(RowsTest, WriteRowsChangesThemAndNoOthers) {
+  const Tensor before = arguments.tensor({6, 2, 3}, dtype());
+  const Tensor rows = arguments.tensor({2, 2, 3}, dtype());
+  // A copy: the target is written in place.
+  const std::array<int32_t, 6> all = {0, 1, 2, 3, 4, 5};
+  Tensor target = ops::gather_rows(ctx(), ops::from_host(ctx(), before), all);
+  ops::write_rows(ctx(), target, 3, ops::from_host(ctx(), rows));
+  Tensor expected = Tensor::empty(before.shape(), before.dtype());
+  std::memcpy(expected.mutable_bytes().data(), before.bytes().data(), before.bytes().size());
+  std::memcpy(expected.rows(3, 5).mutable_bytes().data(), rows.bytes().data(), rows.bytes().size());
+  expect_same(target, expected);
+}
+
 TEST_P(RowsTest, EmbeddingCopiesRows) {
   const Tensor table = arguments.tensor({11, 24}, dtype());
   const std::array<int32_t, 6> ids{10, 0, 3, 3, 7, 10};

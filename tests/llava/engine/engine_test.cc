@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "fake_engine.h"
+#include "llava/text/grammar/output_format.h"
 
 namespace llava::engine {
 namespace {
@@ -109,7 +110,7 @@ TEST_F(EngineTest, CacheAndPageSizeChangeNothing) {
     for (const int32_t page_size : {1, 8, 16, 64}) {
       SCOPED_TRACE("page size " + std::to_string(page_size));
       FakeEngine fake(65536, page_size);
-      fake.config.scheduler.prefix_cache = has_cache;
+      fake.config.scheduler.prefix_cache = has_cache ? "on" : "off";
       fake.start();
       number_pictures(*fake.engine);
       expect_all(*fake.engine, random_requests(78, 24));
@@ -226,6 +227,38 @@ TEST_F(EngineTest, SpeculationChangesNothing) {
   }
 }
 
+// A grammar of token texts ("7 "), with drafts and company: every answer is one of the choices.
+TEST_F(EngineTest, AnswersKeepToTheirGrammar) {
+  FakeEngine fake(8192);
+  fake.config.max_draft_tokens = 3;
+  fake.start();
+  using text::grammar::OutputFormat;
+  const OutputFormat format{
+      .kind = OutputFormat::Kind::kChoice, .text = {}, .choices = {"17 4 ", "17 5 6 ", "300 "}};
+  const auto vocabulary = std::make_shared<const text::grammar::Vocabulary>(
+      fake.tokenizer, std::vector<int32_t>{0}, kFakeVocabulary);
+  const auto grammar =
+      std::make_shared<text::grammar::Grammar>(text::grammar::syntax_of(format), vocabulary);
+  std::vector<std::shared_ptr<AnswerStream>> streams;
+  for (int32_t i = 0; i < 20; ++i) {
+    GenerationRequest request = fake_request({i + 1, 17, 4, 17, 5, 17}, {}, 0, 10);
+    request.params.sampling.temperature = 1.0f;
+    request.params.sampling.seed = static_cast<uint64_t>(i);
+    request.grammar = grammar;
+    streams.push_back(fake.engine->submit(std::move(request)));
+  }
+  for (const auto& stream : streams) {
+    const FakeAnswer answer = read_all(*stream).front();
+    EXPECT_EQ(answer.finish_reason, FinishReason::kEndToken);
+    EXPECT_EQ(answer.ids.back(), 0);
+    EXPECT_THAT(answer.text, testing::AnyOf("17 4 0 ", "17 5 6 0 ", "300 0 "));
+  }
+  GenerationRequest beams = fake_request({1}, {}, 0, 4);
+  beams.params.num_beams = 2;
+  beams.grammar = grammar;
+  EXPECT_THROW(fake.engine->submit(std::move(beams)), Error);
+}
+
 TEST_F(EngineTest, ScoresAnswersFromOnePrefill) {
   FakeEngine fake(8192);
   fake.start();
@@ -279,7 +312,7 @@ TEST_F(EngineTest, CancelledRequestsLeaveNothingBehind) {
       request.params.end_ids = {};
       request.params.max_new_tokens = 40;
       if (i % 7 == 0) request.num_choices = 3;
-      if (i % 11 == 0) request.params.num_beams = 3;
+      if (i % 11 == 1) request.params.num_beams = 3;
       streams.push_back(fake.engine->submit(request));
       if (random.below(4) == 0) streams.back()->cancel();
     }

@@ -15,6 +15,9 @@ namespace llava::engine {
 
 class FakeTokenizer final : public text::Tokenizer {
  public:
+  /// From this id on, tokens are the single characters of numbers.
+  static constexpr int32_t kFirstCharacter = 400;
+
   explicit FakeTokenizer(int32_t size) : size_(size) {}
 
   std::vector<int32_t> encode(std::string_view, bool) const override { return {}; }
@@ -25,7 +28,14 @@ class FakeTokenizer final : public text::Tokenizer {
   }
   int32_t size() const override { return size_; }
   std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
-  std::string token_text(int32_t id) const override { return std::to_string(id) + " "; }
+  std::string token_text(int32_t id) const override {
+    constexpr std::string_view kCharacters = "0123456789 ";
+    const int32_t character = id - kFirstCharacter;
+    if (character >= 0 && character < static_cast<int32_t>(kCharacters.size())) {
+      return {kCharacters[static_cast<std::size_t>(character)]};
+    }
+    return std::to_string(id) + " ";
+  }
   bool is_special(int32_t) const override { return false; }
   std::optional<int32_t> bos_id() const override { return std::nullopt; }
   std::optional<int32_t> eos_id() const override { return std::nullopt; }

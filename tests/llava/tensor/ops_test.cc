@@ -60,6 +60,7 @@ class CountingBackend final : public Backend {
                           const AttentionSpec&) override {
     return count(q_THE.shape(), q_THE.dtype());
   }
+  void write_rows(Tensor&, int64_t, const Tensor&) override { ++num_calls; }
   Tensor gather_rows(const Tensor& x, std::span<const int32_t>) override {
     return count(x.shape(), x.dtype());
   }

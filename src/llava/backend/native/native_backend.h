@@ -52,6 +52,7 @@ class NativeBackend final : public Backend {
                           std::span<const SequenceSlice> sequences,
                           const AttentionSpec& spec) override;
 
+  void write_rows(Tensor& target, int64_t first_row, const Tensor& rows) override;
   Tensor gather_rows(const Tensor& x, std::span<const int32_t> rows) override;
   Tensor scatter_rows(const Tensor& x, const Tensor& source,
                       std::span<const int32_t> rows) override;

@@ -43,6 +43,12 @@ Tensor NativeBackend::embedding(const Tensor& table_VD, std::span<const int32_t>
   return rows.dtype() == dtype ? rows : cast(rows, dtype);
 }
 
+void NativeBackend::write_rows(Tensor& target, int64_t first_row, const Tensor& rows) {
+  const auto bytes = rows.bytes();
+  std::memcpy(target.mutable_bytes().data() + first_row * bytes_per_row(target), bytes.data(),
+              bytes.size());
+}
+
 Tensor NativeBackend::gather_rows(const Tensor& x, std::span<const int32_t> rows) {
   return copy_rows(pool_, x, rows);
 }

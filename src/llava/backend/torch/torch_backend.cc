@@ -90,6 +90,13 @@ Tensor TorchBackend::cast(const Tensor& x, DType dtype) {
   return run([&] { return from_at(use(x).to(scalar_type(dtype))); });
 }
 
+void TorchBackend::write_rows(Tensor& target, int64_t first_row, const Tensor& rows) {
+  run([&] {
+    const c10::InferenceMode inference;
+    use(target).narrow(0, first_row, rows.dim(0)).copy_(use(rows));
+  });
+}
+
 Tensor TorchBackend::gather_rows(const Tensor& x, std::span<const int32_t> rows) {
   return run([&] { return from_at(use(x).index_select(0, index_tensor(rows))); });
 }
