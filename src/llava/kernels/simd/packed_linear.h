@@ -75,6 +75,7 @@ void multiply_in_turns(const PackedLinearArgs& args, int64_t begin, int64_t end)
 
 template <class I, Packed form>
 void packed_linear(const PackedLinearArgs& args) noexcept {
+  if (args.num_rows == 0) return;
   const int64_t begin = args.output_begin / kPackedPanel;
   const int64_t end = (args.output_end + kPackedPanel - 1) / kPackedPanel;
   if (args.num_rows <= I::kDirectRows) {
