@@ -50,8 +50,10 @@ struct LinearArgs {
 inline constexpr int64_t kLinearPanel = 64;
 /// Rows whose partial sums are held at a time; more rows are processed in turns.
 inline constexpr int64_t kLinearMaxRows = 1024;
+/// Inputs whose products are summed by themselves before they are added to an output.
+inline constexpr int64_t kLinearBlock = 512;
 inline constexpr size_t kLinearScratchBytes =
-    static_cast<size_t>(kLinearMaxRows * kLinearPanel * 4 + kLinearPanel * 4096 + 16 * 4096);
+    static_cast<size_t>((kLinearMaxRows + kLinearBlock) * kLinearPanel * 4 + 16 * kLinearBlock * 4);
 
 /// Formats of cached keys and values: the element formats under the same numbers, and int8 with one
 /// float32 scale per position and key head.

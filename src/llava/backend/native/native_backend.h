@@ -3,7 +3,7 @@
 // The CPU backend: the operations of tensor/ops.h on our kernels. Weights are used as they lie in
 // the mapped file, row-major or packed; nothing is copied or converted ahead of time.
 //
-// Memory beyond the results: for each thread one buffer of 576 KB (linear) or 4 KB per element of
+// Memory beyond the results: for each thread one buffer of 416 KB (linear) or 4 KB per element of
 // head width (attention), whichever is more, kept between calls; 1.5 bytes per activation of the
 // largest packed linear so far, kept as well; and the patches of one image during patch_embed.
 #pragma once

@@ -122,11 +122,6 @@ struct Neon {
     const V pairs = vpaddq_f32(v, v);
     return vgetq_lane_f32(vpaddq_f32(pairs, pairs), 0);
   }
-  LLAVA_INLINE void reduce_add4(V a, V b, V c, V d, float* out, bool is_first) {
-    V sums = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
-    if (!is_first) sums = vaddq_f32(vld1q_f32(out), sums);
-    vst1q_f32(out, sums);
-  }
   LLAVA_INLINE float reduce_max(V v) { return vmaxvq_f32(v); }
 
   LLAVA_INLINE void transpose(V (&v)[4]) {

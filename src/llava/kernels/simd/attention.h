@@ -287,7 +287,7 @@ void attention_heads(const AttentionArgs& args) {
       const int64_t at = h * num_rows + r;
       const Query* q = static_cast<const Query*>(args.q) +
                        row_offset(args, h, args.row_begin + r, args.q_stride);
-      Score::fill_query(q, scratch.q + at * padded, args.head_width);
+      Score::fill_units(q, scratch.q + at * padded, args.head_width);
       if (args.partials != nullptr) continue;
       clear_row<I>({scratch.maxima + at, scratch.totals + at, scratch.sums + at * padded}, padded);
     }
@@ -371,12 +371,12 @@ void attention_merge(const AttentionArgs& args) noexcept {
 
 template <class I, class T>
 void attention_widened(const AttentionArgs& args) noexcept {
-  attention<WidenedScore<I, T>, T>(args);
+  attention<WidenedProduct<I, T>, T>(args);
 }
 
 template <class I, class T>
 void attention_of_f32(const AttentionArgs& args) noexcept {
-  attention<WidenedScore<I, T>, float>(args);
+  attention<WidenedProduct<I, T>, float>(args);
 }
 
 template <class I>

@@ -6,69 +6,10 @@
 #pragma once
 
 #include "llava/kernels/simd/attention_rows.h"
-#include "llava/kernels/simd/elementwise.h"
+#include "llava/kernels/simd/turned_tile.h"
 
 namespace llava::kernels {
 namespace {
-
-/// A part of the head width of kLanes keys, turned so that a lane is a key. Instruction sets with
-/// `kHasUnits` turn 32-bit units, which hold one, two or four elements; the others turn floats.
-template <class I, class T>
-struct KeyTile {
-  using V = typename I::V;
-  static constexpr int kPerUnit = I::kHasUnits ? static_cast<int>(4 / sizeof(T)) : 1;
-  static constexpr int kWidth = I::kLanes * kPerUnit;
-  V v[I::kLanes];
-
-  /// Elements [0, kWidth) of the keys at `offsets`.
-  [[gnu::always_inline]] void load(const T* keys, const int64_t* offsets) {
-#pragma GCC unroll 16
-    for (int i = 0; i < I::kLanes; ++i) {
-      if constexpr (I::kHasUnits) {
-        v[i] = I::load_units(keys + offsets[i]);
-      } else {
-        v[i] = I::load(keys + offsets[i]);
-      }
-    }
-    I::transpose(v);
-  }
-  /// Their first `count` elements, fewer than kWidth, and zeros.
-  [[gnu::noinline]] void load_first(const T* keys, const int64_t* offsets, int64_t count) {
-    for (int i = 0; i < I::kLanes; ++i) {
-      if constexpr (I::kHasUnits) {
-        v[i] = I::load_units_first(keys + offsets[i], count);
-      } else {
-        v[i] = I::load_first(keys + offsets[i], count);
-      }
-    }
-    I::transpose(v);
-  }
-
-  /// Element `i` of the part for all keys.
-  [[gnu::always_inline]] V element(int i) const {
-    if constexpr (kPerUnit == 1) {
-      return v[i];
-    } else {
-      return I::unit_part(v[i / kPerUnit], i % kPerUnit, T{});
-    }
-  }
-};
-
-/// Scores as one fused multiply-add per element, on keys widened to float32.
-template <class I, class T>
-struct WidenedScore {
-  using Isa = I;
-  using Element = T;
-  using V = typename I::V;
-  static constexpr int kStep = 1;  ///< elements of the head width that one step takes
-
-  template <class Query>
-  static void fill_query(const Query* q, float* units, int64_t width) {
-    to_float<I, Query>(q, units, width);
-  }
-  [[gnu::always_inline]] static V step(const KeyTile<I, T>& tile, int i) { return tile.element(i); }
-  [[gnu::always_inline]] static V accumulate(V q, V k, V sum) { return I::fma(q, k, sum); }
-};
 
 /// Asks for `bytes` bytes of the rows of positions [begin, end).
 template <class T>
@@ -85,7 +26,7 @@ template <class Score, int R>
 [[gnu::noinline]] void add_tail(const typename Score::Element* keys, const int64_t* offsets,
                                 int64_t count, const float* units, int64_t stride, float* acc) {
   using I = typename Score::Isa;
-  KeyTile<I, typename Score::Element> tile;
+  TurnedTile<I, typename Score::Element> tile;
   tile.load_first(keys, offsets, count);
   for (int64_t i = 0; i * Score::kStep < count; ++i) {
     const typename I::V k = Score::step(tile, static_cast<int>(i));
@@ -113,7 +54,7 @@ void score_direct(const typename Score::Element* keys, const int64_t* offsets, i
   }
   using I = typename Score::Isa;
   using V = typename I::V;
-  using Tile = KeyTile<I, typename Score::Element>;
+  using Tile = TurnedTile<I, typename Score::Element>;
   constexpr int kSteps = Tile::kWidth / Score::kStep;
   // Two vectors of keys at a time: a score alone waits for its own chain.
   V acc[2][R];
@@ -167,13 +108,13 @@ template <class Score>
 void turn_keys(const AttentionArgs& args, const AttentionScratch& scratch, const PieceRows& rows) {
   using I = typename Score::Isa;
   using T = typename Score::Element;
-  using Tile = KeyTile<I, T>;
+  using Tile = TurnedTile<I, T>;
   constexpr int kSteps = Tile::kWidth / Score::kStep;
   constexpr int64_t kPanel = kPanelKeys<I>;
   const T* keys = static_cast<const T*>(args.cache.keys);
-  const int64_t num_units = (args.head_width + Score::kStep - 1) / Score::kStep;
+  const int64_t units_of_row = num_units<Score>(args.head_width);
   for (int64_t j = rows.keys.begin / kPanel * kPanel; j < rows.keys.end; j += I::kLanes) {
-    float* out = scratch.keys + j / kPanel * kPanel * num_units + j % kPanel;
+    float* out = scratch.keys + j / kPanel * kPanel * units_of_row + j % kPanel;
     Tile tile;
     int64_t e = 0;
     for (; e + Tile::kWidth <= args.head_width; e += Tile::kWidth) {
@@ -201,7 +142,7 @@ void score_turned(const AttentionArgs& args, const AttentionScratch& scratch, Ke
   using V = typename I::V;
   constexpr int64_t kPanel = kPanelKeys<I>;
   const float* q = scratch.q + row * scratch.padded_width;
-  const int64_t num_units = (args.head_width + Score::kStep - 1) / Score::kStep;
+  const int64_t units_of_row = num_units<Score>(args.head_width);
   for (int64_t j = span.begin / kPanel * kPanel; j < span.end; j += kPanel) {
     V acc[R][4];
 #pragma GCC unroll 8
@@ -209,8 +150,8 @@ void score_turned(const AttentionArgs& args, const AttentionScratch& scratch, Ke
 #pragma GCC unroll 4
       for (int c = 0; c < 4; ++c) acc[r][c] = I::zero();
     }
-    const float* keys = scratch.keys + j * num_units;
-    for (int64_t u = 0; u < num_units; ++u, keys += kPanel) {
+    const float* keys = scratch.keys + j * units_of_row;
+    for (int64_t u = 0; u < units_of_row; ++u, keys += kPanel) {
       V k[4];
 #pragma GCC unroll 4
       for (int c = 0; c < 4; ++c) k[c] = I::load(keys + c * I::kLanes);

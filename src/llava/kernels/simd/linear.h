@@ -1,103 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// x W^T + b for any instruction set, on row-major weights as they lie in the file. One loop nest
-// serves one row and many: whatever the shape of the call, an output is the sum, in order, of the
-// dot products of blocks of kBlock inputs, and each of those is one running vector with lanes along
-// the inputs, reduced at its end by the instruction set's fixed lane reduction.
+// x W^T + b for any instruction set, on row-major weights as they lie in the file. A lane is an
+// output. Whatever the shape of the call, an output is the sum, in order, of the sums of blocks of
+// kLinearBlock inputs, each a chain of steps along the inputs: few rows read the weights where they
+// lie, many share a turned copy of a block.
 #pragma once
 
 #include "llava/kernels/kernel_table.h"
 #include "llava/kernels/simd/elementwise.h"
+#include "llava/kernels/simd/turned_tile.h"
 
 namespace llava::kernels {
 namespace {
 
-/// Products of T widened to float32, one fused multiply-add per element.
-template <class I, class T>
-struct WidenedDot {
-  using Isa = I;
-  using Element = T;
-  using Vector = typename I::V;
-  static constexpr int64_t kStep = I::kLanes;
-  static constexpr int64_t kBlock = 1024;
-  [[gnu::always_inline]] static Vector load(const T* p) { return I::load(p); }
-  [[gnu::always_inline]] static Vector load_first(const T* p, int64_t n) {
-    return I::load_first(p, n);
-  }
-  [[gnu::always_inline]] static typename I::V accumulate(typename I::V sum, Vector x, Vector w) {
-    return I::fma(x, w, sum);
+/// Outputs of a turned copy that lie side by side.
+template <class I>
+inline constexpr int64_t kTurnedOutputs = 4 * I::kLanes;
+
+/// Where rows of weights begin, in elements. Those after the last stand for it: they may be read,
+/// and what comes of them is never used.
+template <int N>
+struct RowOffsets {
+  int64_t offsets[N];
+
+  RowOffsets(int64_t num_rows, int64_t stride) {
+    for (int64_t i = 0; i < N; ++i) offsets[i] = (i < num_rows ? i : num_rows - 1) * stride;
   }
 };
 
-/// sums[r * stride + c] (+)= x[r] . w[c] over one block of n inputs, R rows by C outputs.
-template <class Dot, int R, int C>
-[[gnu::always_inline]] inline void dot_tile(const typename Dot::Element* x, int64_t x_stride,
-                                            const typename Dot::Element* w, int64_t w_stride,
-                                            int64_t n, float* sums, int64_t stride, bool is_first) {
-  using I = typename Dot::Isa;
-  using V = typename I::V;
-  V acc[R][C];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) acc[r][c] = I::zero();
-  }
-  int64_t i = 0;
-  for (; i + Dot::kStep <= n; i += Dot::kStep) {
-    typename Dot::Vector wv[C];
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) wv[c] = Dot::load(w + c * w_stride + i);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const typename Dot::Vector xv = Dot::load(x + r * x_stride + i);
-#pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) acc[r][c] = Dot::accumulate(acc[r][c], xv, wv[c]);
-    }
-  }
-  if (i < n) {
-    typename Dot::Vector wv[C];
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) wv[c] = Dot::load_first(w + c * w_stride + i, n - i);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const typename Dot::Vector xv = Dot::load_first(x + r * x_stride + i, n - i);
-#pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) acc[r][c] = Dot::accumulate(acc[r][c], xv, wv[c]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    float* out = sums + r * stride;
-    if constexpr (C == 4) {
-      I::reduce_add4(acc[r][0], acc[r][1], acc[r][2], acc[r][3], out, is_first);
-    } else {
-#pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) {
-        const float sum = I::reduce_add(acc[r][c]);
-        out[c] = is_first ? sum : out[c] + sum;
-      }
-    }
-  }
-}
-
-/// `num_rows` <= R rows by `num_outputs` outputs over one block of inputs.
-template <class Dot, int R>
-void dot_rows(const typename Dot::Element* x, int64_t x_stride, int64_t num_rows,
-              const typename Dot::Element* w, int64_t w_stride, int64_t num_outputs, int64_t n,
-              float* sums, int64_t stride, bool is_first) noexcept {
-  if constexpr (R > 1) {
-    if (num_rows < R) {
-      return dot_rows<Dot, R - 1>(x, x_stride, num_rows, w, w_stride, num_outputs, n, sums, stride,
-                                  is_first);
-    }
-  }
-  int64_t o = 0;
-  for (; o + 4 <= num_outputs; o += 4) {
-    dot_tile<Dot, R, 4>(x, x_stride, w + o * w_stride, w_stride, n, sums + o, stride, is_first);
-  }
-  for (; o < num_outputs; ++o) {
-    dot_tile<Dot, R, 1>(x, x_stride, w + o * w_stride, w_stride, n, sums + o, stride, is_first);
-  }
+/// Unit `i` of a row, which may lie at any address.
+[[gnu::always_inline]] inline float unit_at(const char* units, int64_t i) {
+  float unit;
+  __builtin_memcpy(&unit, units + 4 * i, 4);
+  return unit;
 }
 
 template <class I, class T>
@@ -110,69 +45,205 @@ void finish_row(const float* sums, const T* bias, T* out, int64_t count) noexcep
   }
 }
 
-/// Few rows: every weight is read once, in four forward streams. At most kTileRows rows.
-template <class Dot, class T>
-void linear_few_rows(const LinearArgs& args, int64_t o, int64_t num_outputs) noexcept {
-  using I = typename Dot::Isa;
-  alignas(64) float sums[I::kTileRows * kLinearPanel];
+/// Adds the first `count` elements, fewer than a tile, of a vector of weight rows to the sums.
+template <class Product, int R>
+[[gnu::noinline]] void add_last_inputs(const typename Product::Element* w, const int64_t* offsets,
+                                       int64_t count, const float* units, int64_t stride,
+                                       float* acc) {
+  using I = typename Product::Isa;
+  TurnedTile<I, typename Product::Element> tile;
+  tile.load_first(w, offsets, count);
+  for (int64_t i = 0; i < num_units<Product>(count); ++i) {
+    const typename I::V step = Product::step(tile, static_cast<int>(i));
+    for (int r = 0; r < R; ++r) {
+      float* sum = acc + r * I::kLanes;
+      I::store(sum, Product::accumulate(I::set1(units[r * stride + i]), step, I::load(sum)));
+    }
+  }
+}
+
+/// sums[r] (+)= units[r] . weights over one block of n inputs for a vector of outputs.
+template <class Product, int R>
+void direct_block(const typename Product::Element* w, const int64_t* offsets, int64_t n,
+                  const float* units, int64_t stride, float* sums, bool is_first) {
+  using I = typename Product::Isa;
+  using T = typename Product::Element;
+  using V = typename I::V;
+  using Tile = TurnedTile<I, T>;
+  constexpr int kSteps = Tile::kWidth / Product::kStep;
+  constexpr int64_t kAhead = 1024 / static_cast<int64_t>(sizeof(T));
+  V acc[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) acc[r] = I::zero();
+  int64_t i = 0;
+  for (; i + Tile::kWidth <= n; i += Tile::kWidth) {
+#pragma GCC unroll 16
+    for (int k = 0; k < I::kLanes; ++k) __builtin_prefetch(w + offsets[k] + i + kAhead, 0, 2);
+    Tile tile;
+    tile.load(w + i, offsets);
+    const float* x = units + i / Product::kStep;
+#pragma GCC unroll 64
+    for (int k = 0; k < kSteps; ++k) {
+      const V step = Product::step(tile, k);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        acc[r] = Product::accumulate(I::set1(x[r * stride + k]), step, acc[r]);
+      }
+    }
+  }
+  alignas(64) float kept[R * I::kLanes];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) I::store(kept + r * I::kLanes, acc[r]);
+  if (i < n) {
+    add_last_inputs<Product, R>(w + i, offsets, n - i, units + i / Product::kStep, stride, kept);
+  }
+  for (int64_t at = 0; at < R * I::kLanes; at += I::kLanes) {
+    const V block = I::load(kept + at);
+    I::store(sums + at, is_first ? block : I::add(I::load(sums + at), block));
+  }
+}
+
+/// Few rows: weights are read once, where they lie.
+template <class Product, int R, class T>
+void linear_direct(const LinearArgs& args) noexcept {
+  if constexpr (R > 1) {
+    if (args.num_rows < R) return linear_direct<Product, R - 1, T>(args);
+  }
+  using I = typename Product::Isa;
+  // One vector of outputs at a time: more streams of weights than its lanes are read more slowly.
+  constexpr int64_t kOutputs = I::kLanes;
   const T* x = static_cast<const T*>(args.x);
-  const T* w = static_cast<const T*>(args.weight) + o * args.num_inputs;
-  for (int64_t c = 0; c < num_outputs; c += 4) {
-    const int64_t count = num_outputs - c < 4 ? num_outputs - c : 4;
-    for (int64_t k = 0; k < args.num_inputs; k += Dot::kBlock) {
-      const int64_t n = args.num_inputs - k < Dot::kBlock ? args.num_inputs - k : Dot::kBlock;
-      dot_rows<Dot, I::kTileRows>(x + k, args.x_stride, args.num_rows, w + c * args.num_inputs + k,
-                                  args.num_inputs, count, n, sums + c, kLinearPanel, k == 0);
+  const int64_t num_inputs = args.num_inputs;
+  const int64_t stride = kLinearBlock;
+  float* units = reinterpret_cast<float*>(args.scratch);
+  float* sums = units + 16 * kLinearBlock;  // [vectors of outputs][R][lanes]
+  for (int64_t k = 0; k < num_inputs; k += kLinearBlock) {
+    const int64_t n = num_inputs - k < kLinearBlock ? num_inputs - k : kLinearBlock;
+    for (int r = 0; r < R; ++r)
+      Product::fill_units(x + r * args.x_stride + k, units + r * stride, n);
+    float* tile_sums = sums;
+    for (int64_t o = args.output_begin; o < args.output_end; o += kOutputs) {
+      const RowOffsets<static_cast<int>(kOutputs)> rows(args.output_end - o, num_inputs);
+      direct_block<Product, R>(static_cast<const T*>(args.weight) + o * num_inputs + k,
+                               rows.offsets, n, units, stride, tile_sums, k == 0);
+      tile_sums += kOutputs * R;
     }
   }
-  const T* bias = args.bias == nullptr ? nullptr : static_cast<const T*>(args.bias) + o;
-  for (int64_t r = 0; r < args.num_rows; ++r) {
-    finish_row<I, T>(sums + r * kLinearPanel, bias,
-                     static_cast<T*>(args.out) + r * args.out_stride + o, num_outputs);
+  const T* bias = static_cast<const T*>(args.bias);
+  for (int64_t o = args.output_begin; o < args.output_end; o += I::kLanes, sums += R * I::kLanes) {
+    const int64_t left = args.output_end - o;
+    for (int r = 0; r < R; ++r) {
+      finish_row<I, T>(sums + r * I::kLanes, bias == nullptr ? nullptr : bias + o,
+                       static_cast<T*>(args.out) + r * args.out_stride + o,
+                       left < I::kLanes ? left : I::kLanes);
+    }
   }
 }
 
-/// Rows of a block [num_rows, n] as Dot's elements: the tensor itself, or a float32 copy.
-template <class Dot, class T>
-const typename Dot::Element* as_elements(const T* rows, int64_t& stride, int64_t num_rows,
-                                         int64_t n, std::byte* scratch) noexcept {
-  using Element = typename Dot::Element;
-  if constexpr (sizeof(Element) == sizeof(T)) {
-    return reinterpret_cast<const Element*>(rows);
-  } else {
-    float* copy = reinterpret_cast<float*>(scratch);
-    for (int64_t r = 0; r < num_rows; ++r) {
-      to_float<typename Dot::Isa, T>(rows + r * stride, copy + r * Dot::kBlock, n);
+/// The turned copy of n inputs of kTurnedOutputs rows of weights.
+template <class Product>
+void turn_weights(const typename Product::Element* w, const int64_t* offsets, int64_t n,
+                  float* turned) {
+  using I = typename Product::Isa;
+  using Tile = TurnedTile<I, typename Product::Element>;
+  constexpr int kSteps = Tile::kWidth / Product::kStep;
+  constexpr int64_t kOutputs = kTurnedOutputs<I>;
+  for (int64_t c = 0; c < kOutputs; c += I::kLanes) {
+    float* out = turned + c;
+    int64_t i = 0;
+    for (; i + Tile::kWidth <= n; i += Tile::kWidth) {
+      Tile tile;
+      tile.load(w + i, offsets + c);
+#pragma GCC unroll 64
+      for (int k = 0; k < kSteps; ++k, out += kOutputs) I::store(out, Product::step(tile, k));
     }
-    stride = Dot::kBlock;
-    return copy;
+    if (i == n) continue;
+    Tile tile;
+    tile.load_first(w + i, offsets + c, n - i);
+    for (int k = 0; k < num_units<Product>(n - i); ++k, out += kOutputs) {
+      I::store(out, Product::step(tile, k));
+    }
   }
 }
 
-/// Many rows: a panel of weights stays in the second-level cache while the rows pass by.
-template <class Dot, class T>
-void linear_many_rows(const LinearArgs& args, int64_t row, int64_t num_rows, int64_t o,
-                      int64_t num_outputs) noexcept {
-  using I = typename Dot::Isa;
+/// sums[r] (+)= units[r] . turned weights for `num_rows` <= R rows.
+template <class Product, int R>
+void turned_tile(const char* units, int64_t stride, int64_t num_rows, const float* turned,
+                 int64_t count, float* sums, bool is_first) {
+  if constexpr (R > 1) {
+    if (num_rows < R) {
+      return turned_tile<Product, R - 1>(units, stride, num_rows, turned, count, sums, is_first);
+    }
+  }
+  using I = typename Product::Isa;
+  using V = typename I::V;
+  V acc[R][4];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) acc[r][c] = I::zero();
+  }
+  for (int64_t u = 0; u < count; ++u, turned += kTurnedOutputs<I>) {
+    V w[4];
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) w[c] = I::load(turned + c * I::kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const V x = I::set1(unit_at(units + r * stride, u));
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) acc[r][c] = Product::accumulate(x, w[c], acc[r][c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      float* sum = sums + r * kLinearPanel + c * I::kLanes;
+      I::store(sum, is_first ? acc[r][c] : I::add(I::load(sum), acc[r][c]));
+    }
+  }
+}
+
+/// The units of a few rows' blocks of n inputs: the rows themselves, or a copy.
+template <class Product, class T>
+const char* as_units(const T* x, int64_t x_stride, int64_t num_rows, int64_t n, float* copy,
+                     int64_t& stride) {
+  if (sizeof(T) * Product::kStep == sizeof(float) && n % Product::kStep == 0) {
+    stride = x_stride * static_cast<int64_t>(sizeof(T));
+    return reinterpret_cast<const char*>(x);
+  }
+  for (int64_t r = 0; r < num_rows; ++r) {
+    Product::fill_units(x + r * x_stride, copy + r * kLinearBlock, n);
+  }
+  stride = kLinearBlock * static_cast<int64_t>(sizeof(float));
+  return reinterpret_cast<const char*>(copy);
+}
+
+/// Many rows: the turned copy of a block of weights stays in the second-level cache while the rows
+/// pass by. Outputs [o, o + num_outputs), at most kTurnedOutputs.
+template <class Product, class T>
+void linear_turned(const LinearArgs& args, int64_t row, int64_t num_rows, int64_t o,
+                   int64_t num_outputs) noexcept {
+  using I = typename Product::Isa;
   float* sums = reinterpret_cast<float*>(args.scratch);
-  std::byte* w_scratch = args.scratch + kLinearMaxRows * kLinearPanel * sizeof(float);
-  std::byte* x_scratch = w_scratch + kLinearPanel * 4096;
-  const T* x_begin = static_cast<const T*>(args.x) + row * args.x_stride;
-  const T* w_begin = static_cast<const T*>(args.weight) + o * args.num_inputs;
+  float* turned = sums + kLinearMaxRows * kLinearPanel;
+  float* copy = turned + kLinearBlock * kLinearPanel;
+  const T* x = static_cast<const T*>(args.x) + row * args.x_stride;
+  const T* w = static_cast<const T*>(args.weight) + o * args.num_inputs;
+  const RowOffsets<static_cast<int>(kTurnedOutputs<I>)> rows(num_outputs, args.num_inputs);
   // Rows split evenly, so that no tile is much smaller than the others.
   const int64_t num_tiles = (num_rows + I::kTileRows - 1) / I::kTileRows;
-  for (int64_t k = 0; k < args.num_inputs; k += Dot::kBlock) {
-    const int64_t n = args.num_inputs - k < Dot::kBlock ? args.num_inputs - k : Dot::kBlock;
-    int64_t w_stride = args.num_inputs;
-    const auto* w = as_elements<Dot, T>(w_begin + k, w_stride, num_outputs, n, w_scratch);
+  for (int64_t k = 0; k < args.num_inputs; k += kLinearBlock) {
+    const int64_t n = args.num_inputs - k < kLinearBlock ? args.num_inputs - k : kLinearBlock;
+    turn_weights<Product>(w + k, rows.offsets, n, turned);
     for (int64_t tile = 0; tile < num_tiles; ++tile) {
       const int64_t begin = num_rows * tile / num_tiles;
       const int64_t count = num_rows * (tile + 1) / num_tiles - begin;
-      int64_t x_stride = args.x_stride;
-      const auto* x =
-          as_elements<Dot, T>(x_begin + begin * args.x_stride + k, x_stride, count, n, x_scratch);
-      dot_rows<Dot, I::kTileRows>(x, x_stride, count, w, w_stride, num_outputs, n,
-                                  sums + begin * kLinearPanel, kLinearPanel, k == 0);
+      int64_t stride = 0;
+      const char* units = as_units<Product, T>(x + begin * args.x_stride + k, args.x_stride, count,
+                                               n, copy, stride);
+      turned_tile<Product, I::kTileRows>(units, stride, count, turned, num_units<Product>(n),
+                                         sums + begin * kLinearPanel, k == 0);
     }
   }
   const T* bias = args.bias == nullptr ? nullptr : static_cast<const T*>(args.bias) + o;
@@ -182,28 +253,33 @@ void linear_many_rows(const LinearArgs& args, int64_t row, int64_t num_rows, int
   }
 }
 
-/// `FewDot` reads T as it lies; `ManyDot` may take float32 copies. Both give the same sums.
-template <class FewDot, class ManyDot, class T>
+template <class Product, class T>
 void linear(const LinearArgs& args) noexcept {
-  static_assert(ManyDot::Isa::kTileRows <= 16);
-  for (int64_t o = args.output_begin; o < args.output_end; o += kLinearPanel) {
-    const int64_t left = args.output_end - o;
-    const int64_t num_outputs = left < kLinearPanel ? left : kLinearPanel;
-    if (args.num_rows <= FewDot::Isa::kTileRows) {
-      linear_few_rows<FewDot, T>(args, o, num_outputs);
-      continue;
+  using I = typename Product::Isa;
+  static_assert(I::kTileRows <= 16 && I::kDirectRows <= 16 && kTurnedOutputs<I> <= kLinearPanel);
+  if (args.num_rows <= I::kDirectRows) {
+    for (int64_t o = args.output_begin; o < args.output_end; o += kLinearPanel) {
+      LinearArgs part = args;
+      part.output_begin = o;
+      if (args.output_end - o > kLinearPanel) part.output_end = o + kLinearPanel;
+      linear_direct<Product, I::kDirectRows, T>(part);
     }
+    return;
+  }
+  for (int64_t o = args.output_begin; o < args.output_end; o += kTurnedOutputs<I>) {
+    const int64_t left = args.output_end - o;
+    const int64_t num_outputs = left < kTurnedOutputs<I> ? left : kTurnedOutputs<I>;
     for (int64_t row = 0; row < args.num_rows; row += kLinearMaxRows) {
       const int64_t rows_left = args.num_rows - row;
-      linear_many_rows<ManyDot, T>(
-          args, row, rows_left < kLinearMaxRows ? rows_left : kLinearMaxRows, o, num_outputs);
+      linear_turned<Product, T>(args, row, rows_left < kLinearMaxRows ? rows_left : kLinearMaxRows,
+                                o, num_outputs);
     }
   }
 }
 
 template <class I, class T>
 void linear_widened(const LinearArgs& args) noexcept {
-  linear<WidenedDot<I, T>, WidenedDot<I, float>, T>(args);
+  linear<WidenedProduct<I, T>, T>(args);
 }
 
 }  // namespace

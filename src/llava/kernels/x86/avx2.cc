@@ -134,18 +134,6 @@ struct Avx2 {
     sum = _mm_add_ps(sum, _mm_permute_ps(sum, 0x4E));
     return _mm_cvtss_f32(sum);
   }
-  LLAVA_INLINE void reduce_add4(V a, V b, V c, V d, float* out, bool is_first) {
-    const V ac =
-        _mm256_add_ps(_mm256_permute2f128_ps(a, c, 0x20), _mm256_permute2f128_ps(a, c, 0x31));
-    const V bd =
-        _mm256_add_ps(_mm256_permute2f128_ps(b, d, 0x20), _mm256_permute2f128_ps(b, d, 0x31));
-    // [a01 a23 b01 b23 | c01 c23 d01 d23], then [a b a b | c d c d].
-    const V pairs = _mm256_hadd_ps(ac, bd);
-    const V sum = _mm256_hadd_ps(pairs, pairs);
-    __m128 sums = _mm_movelh_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
-    if (!is_first) sums = _mm_add_ps(_mm_loadu_ps(out), sums);
-    _mm_storeu_ps(out, sums);
-  }
   LLAVA_INLINE float reduce_max(V v) {
     __m128 most = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     most = _mm_max_ps(most, _mm_permute_ps(most, 0xB1));

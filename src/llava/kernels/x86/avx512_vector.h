@@ -167,18 +167,6 @@ struct Avx512 {
     sum = _mm_add_ps(sum, _mm_permute_ps(sum, 0x4E));
     return _mm_cvtss_f32(sum);
   }
-  /// Four reduce_add at once, in the same tree, added to out[0..4) unless `is_first`.
-  LLAVA_INLINE void reduce_add4(V a, V b, V c, V d, float* out, bool is_first) {
-    const V ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
-    const V cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xEE));
-    V sum = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));
-    sum = _mm512_add_ps(sum, _mm512_permute_ps(sum, 0xB1));
-    sum = _mm512_add_ps(sum, _mm512_permute_ps(sum, 0x4E));
-    const __m512i heads = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
-    __m128 sums = _mm512_castps512_ps128(_mm512_permutexvar_ps(heads, sum));
-    if (!is_first) sums = _mm_add_ps(_mm_loadu_ps(out), sums);
-    _mm_storeu_ps(out, sums);
-  }
   LLAVA_INLINE float reduce_max(V v) { return _mm512_reduce_max_ps(v); }
 
   /// The 16 x 16 matrix of v's rows, transposed in place.

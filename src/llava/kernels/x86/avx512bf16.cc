@@ -12,41 +12,23 @@
 namespace llava::kernels::avx512bf16 {
 namespace {
 
-struct PairDot {
-  using Isa = Avx512;
-  using Element = BFloat16;
-  using Vector = __m512bh;
-  static constexpr int64_t kStep = 32;
-  static constexpr int64_t kBlock = 2048;
-  [[gnu::always_inline]] static Vector load(const BFloat16* p) {
-    return reinterpret_cast<Vector>(_mm512_loadu_si512(p));
-  }
-  [[gnu::always_inline]] static Vector load_first(const BFloat16* p, int64_t n) {
-    const __mmask32 mask = (1u << static_cast<unsigned>(n)) - 1u;
-    return reinterpret_cast<Vector>(_mm512_maskz_loadu_epi16(mask, p));
-  }
-  [[gnu::always_inline]] static __m512 accumulate(__m512 sum, Vector x, Vector w) {
-    return _mm512_dpbf16_ps(sum, x, w);
-  }
-};
-
-/// Scores of attention on pairs of bfloat16 elements.
-struct PairScore {
+/// Steps of two bfloat16 elements.
+struct PairProduct {
   using Isa = Avx512;
   using Element = BFloat16;
   static constexpr int kStep = 2;
 
-  static void fill_query(const BFloat16* q, float* units, int64_t width) {
-    for (int64_t e = 0; e < width; e += 32, units += 16) {
-      _mm512_storeu_ps(units, width - e >= 32 ? Avx512::load_units(q + e)
-                                              : Avx512::load_units_first(q + e, width - e));
+  static void fill_units(const BFloat16* x, float* units, int64_t count) {
+    for (int64_t e = 0; e < count; e += 32, units += 16) {
+      _mm512_storeu_ps(units, count - e >= 32 ? Avx512::load_units(x + e)
+                                              : Avx512::load_units_first(x + e, count - e));
     }
   }
-  [[gnu::always_inline]] static __m512 step(const KeyTile<Avx512, BFloat16>& tile, int i) {
+  [[gnu::always_inline]] static __m512 step(const TurnedTile<Avx512, BFloat16>& tile, int i) {
     return tile.v[i];
   }
-  [[gnu::always_inline]] static __m512 accumulate(__m512 q, __m512 k, __m512 sum) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(q), reinterpret_cast<__m512bh>(k));
+  [[gnu::always_inline]] static __m512 accumulate(__m512 x, __m512 w, __m512 sum) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w));
   }
 };
 
@@ -55,8 +37,8 @@ struct PairScore {
 const KernelTable& table() noexcept {
   static constexpr KernelTable kTable = [] {
     KernelTable table = make_table<Avx512>("avx512bf16", avx512vnni::kPackedKernels);
-    table.linear[kFormatBF16] = linear<PairDot, PairDot, BFloat16>;
-    table.attention[kFormatBF16] = attention<PairScore, BFloat16>;
+    table.linear[kFormatBF16] = linear<PairProduct, BFloat16>;
+    table.attention[kFormatBF16] = attention<PairProduct, BFloat16>;
     return table;
   }();
   return kTable;
