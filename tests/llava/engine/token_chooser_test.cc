@@ -76,8 +76,7 @@ TEST(TokenChooser, BiasComesBeforeTheRepetitionPenalty) {
   SamplingParams params;
   params.logit_bias = {{0, 3.0f}};
   params.repetition_penalty = 2.0f;
-  // (-1 + 3) / 2 = 1 beats 0.5 but not 1.5; the other order would give -2 + 3 = 1 as well for the
-  // first and not for a positive logit: (4 + 3) / 2 = 3.5, not 4 / 2 + 3 = 5.
+  // (4 + 3) / 2 is less than 4; the other way round, 4 / 2 + 3 is more.
   EXPECT_EQ(choose(params, {4, 4}, {.penalty_ids = {0}}), 1);
 }
 

@@ -152,6 +152,12 @@ TEST(Gbnf, RefusesWhatIsNone) {
   EXPECT_THAT(refusal("root ::= \"a\" root"), HasSubstr("no way to end"));
 }
 
+TEST(Gbnf, WhatCannotBeFinishedIsNotBegun) {
+  Acceptor acceptor(parse_gbnf("root ::= \"ab\" endless | \"c\"\nendless ::= \"y\" endless"));
+  EXPECT_FALSE(acceptor.accepts_beginning("a"));
+  EXPECT_TRUE(acceptor.accepts("c"));
+}
+
 TEST(Gbnf, RefusesLeftRecursion) {
   EXPECT_THAT(refusal("root ::= root \"a\" | \"b\""), HasSubstr("'root' calls itself"));
   EXPECT_THAT(refusal("root ::= a \"x\" | \"\"\na ::= b?  c\nb ::= \"y\"\nc ::= a \"z\" | \"w\""),
