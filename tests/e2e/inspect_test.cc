@@ -172,6 +172,14 @@ TEST_F(Inspect, FormsOfTheWeightsAreCounted) {
   const Json four = forms("llava-v1.5-pad", {"--load-4bit"});
   for (const char* form : {"q4", "q8", "float16", "float32"}) EXPECT_TRUE(four.contains(form));
   EXPECT_LT(four.at("float16"), plain.at("float16"));
+  const auto kv_dtype = [](const Strings& flags) {
+    return json_of(
+               run_llava(arguments(golden_model("base-gguf-k.gguf")) + Strings{"--json"} + flags))
+        .at("memory")
+        .at("kv_dtype");
+  };
+  EXPECT_EQ(kv_dtype({}), "float16");
+  EXPECT_EQ(kv_dtype({"--dtype", "float32"}), "float32");
   const Json eight = forms("llava-v1.5-pad", {"--load-8bit", "--load-4bit"});
   EXPECT_FALSE(eight.contains("q4"));
   EXPECT_GT(eight.at("q8"), four.at("q8"));

@@ -252,6 +252,17 @@ class Inspection {
     return result;
   }
 
+  // As the engine sees it that chooses the type of the KV cache (open_engine.h).
+  static bool has_packed_layers(const CheckpointWeights& weights,
+                                const checkpoint::LoadModelOptions& options) {
+    if (options.forms.language) return true;
+    for (const auto& source : weights.model.sources) {
+      const auto it = source->tensors().find("model.layers.0.mlp.down_proj.weight");
+      if (it != source->tensors().end()) return options.keeps_packed && is_packed(it->second.dtype);
+    }
+    return false;
+  }
+
   void add_memory(const model::LlavaConfig& config, const CheckpointWeights& weights) {
     const checkpoint::LoadModelOptions options = load_options(request_, weights);
     const checkpoint::WeightBytes bytes = checkpoint::weight_bytes(config, weights.model, options);
@@ -271,7 +282,9 @@ class Inspection {
     for (const auto& [dtype, size] : bytes.by_dtype) {
       memory["forms"][std::string(dtype_name(dtype))] = size;
     }
-    memory["kv_per_token"] = KvPages::bytes_per_token(config.decoder, options.dtype);
+    const DType kv_dtype = has_packed_layers(weights, options) ? DType::kFloat16 : options.dtype;
+    memory["kv_dtype"] = dtype_name(kv_dtype);
+    memory["kv_per_token"] = KvPages::bytes_per_token(config.decoder, kv_dtype);
     if (const auto available = available_memory_bytes()) {
       memory["available"] = *available;
       if (total > *available) {
