@@ -46,6 +46,7 @@ BatchAnswers::BatchAnswers(Session& session, BatchAnswerOptions options, std::st
       options_(std::move(options)),
       conv_mode_(engine::choose_conv_mode(session.pretrained, options_.conv_mode)),
       stop_(std::move(stop)),
+      grammar_(engine::make_grammar(session.pretrained, options_.answer)),
       engine_(engine::open_engine(session.runtime.context(), session.pretrained,
                                   session.engine_options, 1)) {}
 
@@ -72,6 +73,7 @@ std::future<engine::BatchAnswer> BatchAnswers::ask(const engine::BatchQuestion& 
   options.seed = options.seed.value_or(0) + static_cast<uint64_t>(question.index);
   engine::GenerationRequest request = engine::make_request(
       prompt, engine::resolve_params(pretrained, options, prompt), options.stop);
+  request.grammar = grammar_;
   auto asked =
       std::make_shared<Asked>(engine_->submit(std::move(request)), prompt.num_image_tokens());
   return std::async(std::launch::deferred,

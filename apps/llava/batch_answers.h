@@ -34,6 +34,7 @@ class BatchAnswers : public engine::AnswerService {
   BatchAnswerOptions options_;
   std::string conv_mode_;
   std::stop_token stop_;
+  std::shared_ptr<text::grammar::Grammar> grammar_;
   std::unique_ptr<engine::Engine> engine_;
 };
 

@@ -31,6 +31,7 @@ struct ChatOptions {
   engine::LoadRequest load;
   RuntimeOptions runtime;
   engine::AnswerOptions answer;
+  engine::EngineOptions engine;
   PictureOptions pictures;
   std::string image_file;
   std::string conv_mode;
@@ -47,6 +48,7 @@ struct ChatOptions {
     load.describe(v);
     runtime.describe(v);
     answer.describe(v);
+    engine.describe_single(v);
     pictures.describe(v);
   }
 };
@@ -55,6 +57,7 @@ class Chat {
  public:
   explicit Chat(const ChatOptions& options)
       : options_(options), session_(options.runtime, options.load) {
+    session_.engine_options = options.engine;
     const std::string warning = engine::conv_mode_warning(session_.pretrained, options.conv_mode);
     if (!warning.empty()) fmt::print(stderr, "{}\n", warning);
     if (!options.image_file.empty()) show_picture(options.image_file);

@@ -29,6 +29,7 @@ struct RunOptions {
   engine::LoadRequest load;
   RuntimeOptions runtime;
   engine::AnswerOptions answer;
+  engine::EngineOptions engine;
   PictureOptions pictures;
   std::string image_file;
   std::string sep = ",";
@@ -46,6 +47,7 @@ struct RunOptions {
     load.describe(v);
     runtime.describe(v);
     answer.describe(v);
+    engine.describe_single(v);
     pictures.describe(v);
   }
 };
@@ -115,6 +117,7 @@ int run_command(const Arguments& arguments) {
   engine::AnswerCallbacks callbacks;
   if (!options.json) callbacks.on_text = [&](std::string_view text) { printer.print(text); };
   // One question needs no more cache than its own.
+  session.engine_options = options.engine;
   session.engine_options.kv_cache_tokens = 1;
   const engine::Answer answer = engine::generate_answer(
       session.engine_for(prompt, options.answer), pretrained, prompt, options.answer, callbacks);

@@ -5,7 +5,9 @@
 #include <random>
 
 #include "llava/core/error.h"
+#include "llava/core/file.h"
 #include "llava/core/log.h"
+#include "llava/text/grammar/output_format.h"
 #include "llava/text/python_text.h"
 
 namespace llava::engine {
@@ -13,6 +15,12 @@ namespace {
 
 // The published library's default, not the model's: top-k is 50 unless a file says otherwise.
 constexpr int32_t kDefaultTopK = 50;
+
+// A value of the command line that may name a file.
+std::string text_or_file(const std::string& value) {
+  constexpr uint64_t kMaxBytes = 1 << 20;
+  return value.starts_with('@') ? read_file(value.substr(1), kMaxBytes) : value;
+}
 
 // Room for the answer in the model's context; fewer tokens than asked for are generated when the
 // prompt leaves fewer.
@@ -43,6 +51,9 @@ GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOption
   params.sampling.top_k = options.top_k.value_or(defaults.top_k.value_or(kDefaultTopK));
   params.sampling.repetition_penalty = options.repetition_penalty.value_or(
       static_cast<float>(defaults.repetition_penalty.value_or(1.0)));
+  params.sampling.min_p = options.min_p;
+  params.sampling.presence_penalty = options.presence_penalty;
+  params.sampling.frequency_penalty = options.frequency_penalty;
   params.num_beams = options.num_beams;
   params.length_penalty = static_cast<float>(defaults.length_penalty.value_or(1.0));
   if (defaults.early_stopping.value_or(false)) params.early_stopping = EarlyStopping::kTrue;
@@ -68,6 +79,25 @@ GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOption
   return params;
 }
 
+std::shared_ptr<text::grammar::Grammar> make_grammar(const Pretrained& pretrained,
+                                                     const AnswerOptions& options) {
+  using text::grammar::OutputFormat;
+  if (options.json_schema.empty() && options.grammar.empty()) return nullptr;
+  if (!options.json_schema.empty() && !options.grammar.empty()) {
+    fail(ErrorCode::kInvalidArgument, "give --json-schema or --grammar, not both");
+  }
+  const bool is_schema = !options.json_schema.empty();
+  const OutputFormat format{
+      .kind = is_schema ? OutputFormat::Kind::kJsonSchema : OutputFormat::Kind::kGbnf,
+      .text = text_or_file(is_schema ? options.json_schema : options.grammar),
+      .choices = {},
+      .is_strict = true};
+  const auto vocabulary = std::make_shared<const text::grammar::Vocabulary>(
+      *pretrained.tokenizer, pretrained.end_ids(),
+      std::min(pretrained.num_allowed_ids(), pretrained.tokenizer->size()));
+  return std::make_shared<text::grammar::Grammar>(text::grammar::syntax_of(format), vocabulary);
+}
+
 int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params) {
   // Beams fork before their parents are released.
   const int64_t num_branches = std::max(1, 2 * params.num_beams - 1);
@@ -87,8 +117,10 @@ GenerationRequest make_request(const PreparedPrompt& prompt, GenerationParams pa
 Answer generate_answer(Engine& engine, const Pretrained& pretrained, const PreparedPrompt& prompt,
                        const AnswerOptions& options, const AnswerCallbacks& callbacks,
                        std::stop_token stop) {
-  const std::shared_ptr<AnswerStream> stream = engine.submit(
-      make_request(prompt, resolve_params(pretrained, options, prompt), options.stop));
+  GenerationRequest request =
+      make_request(prompt, resolve_params(pretrained, options, prompt), options.stop);
+  request.grammar = make_grammar(pretrained, options);
+  const std::shared_ptr<AnswerStream> stream = engine.submit(std::move(request));
   const std::stop_callback cancel(stop, [&] { stream->cancel(); });
   Answer answer;
   while (const auto delta = stream->next()) {

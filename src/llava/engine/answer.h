@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -25,7 +26,12 @@ struct AnswerOptions {
   int32_t num_beams = 1;
   int32_t max_new_tokens = 512;
   std::optional<float> repetition_penalty;
+  float min_p = 0.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
   std::vector<std::string> stop;
+  std::string json_schema;
+  std::string grammar;
   std::optional<uint64_t> seed;
 
   template <class V>
@@ -40,6 +46,16 @@ struct AnswerOptions {
             in_range(1, 1 << 20));
     v.field("repetition-penalty", repetition_penalty,
             "above 1 makes tokens that occurred less likely");
+    v.field("min-p", min_p, "drop tokens below this share of the most likely one's probability",
+            in_range(0.0f, 1.0f));
+    v.field("presence-penalty", presence_penalty, "taken once from tokens that occur in the answer",
+            in_range(-2.0f, 2.0f));
+    v.field("frequency-penalty", frequency_penalty, "taken for every time they occur",
+            in_range(-2.0f, 2.0f));
+    v.field("json-schema", json_schema,
+            "the answer is JSON that fits this schema: its text, or @ and the name of its file");
+    v.field("grammar", grammar,
+            "the answer fits this grammar (GBNF): its text, or @ and the name of its file");
     v.field("stop", stop, "text that ends the answer (may be given several times)");
     v.field("seed", seed, "seed of the sampling; without it a random one, which is logged");
   }
@@ -71,6 +87,13 @@ struct AnswerCallbacks {
 /// Generation settings for this checkpoint from what the user gave.
 GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOptions& options,
                                 const PreparedPrompt& prompt);
+
+/// What the options say the answer must look like; null: anything.
+///
+/// Throws: Error(kInvalidArgument) for a schema or grammar that cannot be, Error(kNotFound) for a
+/// file that is not there.
+std::shared_ptr<text::grammar::Grammar> make_grammar(const Pretrained& pretrained,
+                                                     const AnswerOptions& options);
 
 /// Tokens of KV cache that an answer may need.
 int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params);

@@ -31,9 +31,6 @@ struct EngineConfig {
     scheduler.describe(v);
     v.field("max-queued-requests", max_queued_requests, "requests that may wait; more are refused",
             in_range(1, 1 << 20));
-    v.field("max-draft-tokens", max_draft_tokens,
-            "tokens guessed ahead from the prompt (speculative decoding, same answers); 0: none",
-            in_range(0, 16));
   }
 };
 

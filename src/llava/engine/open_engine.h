@@ -20,6 +20,17 @@ struct EngineOptions {
   int32_t encoder_cache_mb = 1024;
   std::string kv_dtype = "auto";
 
+  /// What matters for one answer at a time.
+  template <class V>
+  void describe_single(V& v) {
+    v.field("max-draft-tokens", config.max_draft_tokens,
+            "tokens guessed ahead from the prompt (speculative decoding, same answers); 0: none",
+            in_range(0, 16));
+    v.field("kv-dtype", kv_dtype,
+            "type of the KV cache: auto is float16 beside packed weights, else the compute type",
+            one_of({"auto", "f32", "f16", "bf16", "int8", "float32", "float16", "bfloat16"}));
+  }
+
   template <class V>
   void describe(V& v) {
     config.describe(v);
@@ -28,9 +39,7 @@ struct EngineOptions {
             at_least(0));
     v.field("encoder-cache-mb", encoder_cache_mb, "memory for the features of pictures",
             in_range(1, 1 << 20));
-    v.field("kv-dtype", kv_dtype,
-            "type of the KV cache: auto is float16 beside packed weights, else the compute type",
-            one_of({"auto", "f32", "f16", "bf16", "int8", "float32", "float16", "bfloat16"}));
+    describe_single(v);
   }
 };
 
