@@ -2,19 +2,17 @@
 #include "llava/image/resize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <utility>
 
 #include "llava/core/error.h"
+#include "llava/image/resample_row.h"
 
 namespace llava::image {
 namespace {
-
-/// Pillow's fixed point: 32 bits less 8 for the pixel and 2 for the filter's overshoot.
-constexpr int kPrecisionBits = 32 - 8 - 2;
-constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
 
 double bicubic(double x) {
   constexpr double a = -0.5;
@@ -25,27 +23,13 @@ double bicubic(double x) {
 }
 
 int32_t to_fixed(double weight) {
-  const double scaled = weight * (1 << kPrecisionBits);
+  const double scaled = weight * (1 << kResamplePrecision);
   return static_cast<int32_t>(weight < 0 ? scaled - 0.5 : scaled + 0.5);
 }
 
 uint8_t to_pixel(int32_t accumulator) {
-  return static_cast<uint8_t>(std::clamp(accumulator >> kPrecisionBits, 0, 255));
+  return static_cast<uint8_t>(std::clamp(accumulator >> kResamplePrecision, 0, 255));
 }
-
-/// Weights of one result position: its taps inside the picture, and the sum of those on the border.
-struct Taps {
-  int32_t begin = 0;   ///< first source position, relative to the picture
-  int32_t end = 0;     ///< one past the last
-  size_t weights = 0;  ///< where the first weight lies
-  int32_t border = 0;  ///< sum of the weights that fall on the canvas around the picture
-};
-
-/// Weights of one axis for the result positions of the window.
-struct Axis {
-  std::vector<Taps> taps;
-  std::vector<int32_t> weights;
-};
 
 Axis make_axis(int32_t canvas_extent, int32_t image_offset, int32_t image_extent, int32_t target,
                int32_t window_begin, int32_t window_extent) {
@@ -97,34 +81,13 @@ ImageSize window_size(const Axis& horizontal, const Axis& vertical) {
   return {static_cast<int32_t>(horizontal.taps.size()), static_cast<int32_t>(vertical.taps.size())};
 }
 
-/// Resamples one row of the picture; `out` holds the window's width.
-void resample_row(const uint8_t* row, const Axis& axis, Rgb fill, uint8_t* out) {
-  for (const Taps& taps : axis.taps) {
-    int32_t red = kHalf + taps.border * fill.red;
-    int32_t green = kHalf + taps.border * fill.green;
-    int32_t blue = kHalf + taps.border * fill.blue;
-    const int32_t* weights = axis.weights.data() + taps.weights;
-    const uint8_t* pixel = row + static_cast<size_t>(taps.begin) * 3;
-    const int32_t count = taps.end - taps.begin;
-    for (int32_t k = 0; k < count; ++k, pixel += 3) {
-      red += pixel[0] * weights[k];
-      green += pixel[1] * weights[k];
-      blue += pixel[2] * weights[k];
-    }
-    out[0] = to_pixel(red);
-    out[1] = to_pixel(green);
-    out[2] = to_pixel(blue);
-    out += 3;
-  }
-}
-
 /// The fill colour after a pass over nothing but border.
 Rgb resampled_fill(const Axis& axis, const Taps& taps, Rgb fill) {
   const int32_t* weights = axis.weights.data() + taps.weights;
   int32_t sum = taps.border;
   for (int32_t k = 0; k < taps.end - taps.begin; ++k) sum += weights[k];
-  return {to_pixel(kHalf + sum * fill.red), to_pixel(kHalf + sum * fill.green),
-          to_pixel(kHalf + sum * fill.blue)};
+  return {to_pixel(kResampleHalf + sum * fill.red), to_pixel(kResampleHalf + sum * fill.green),
+          to_pixel(kResampleHalf + sum * fill.blue)};
 }
 
 /// A row that is all border, after the horizontal pass.
@@ -150,15 +113,6 @@ class VerticalPass {
         border_(std::move(border)),
         sink_(std::move(sink)),
         row_pixels_(border_.size()) {}
-
-  /// First source row that is needed next, or `limit` when none is.
-  int32_t next_row(int32_t limit) const {
-    for (size_t i = finished_; i < axis_.taps.size(); ++i) {
-      const Taps& taps = axis_.taps[i];
-      if (taps.begin < taps.end && taps.end > row_) return std::max(taps.begin, row_);
-    }
-    return limit;
-  }
 
   /// Adds source row `y`; rows come in increasing order.
   void add(int32_t y, const uint8_t* row) {
@@ -188,7 +142,7 @@ class VerticalPass {
     std::vector<int32_t> sums = std::move(spare_);
     sums.resize(border_.size());
     const int32_t weight = axis_.taps[started_].border;
-    for (size_t x = 0; x < border_.size(); ++x) sums[x] = kHalf + border_[x] * weight;
+    for (size_t x = 0; x < border_.size(); ++x) sums[x] = kResampleHalf + border_[x] * weight;
     active_.push_back(std::move(sums));
   }
 
@@ -219,6 +173,16 @@ bool shrinks_mostly_in_height(ImageSize from, ImageSize to) {
          int64_t{from.height} - to.height > 2 * (int64_t{from.width} - to.width);
 }
 
+/// Source rows that any position of the axis needs, in order.
+std::vector<int32_t> needed_rows(const Axis& axis) {
+  std::vector<int32_t> rows;
+  int32_t next = 0;
+  for (const Taps& taps : axis.taps) {
+    for (next = std::max(next, taps.begin); next < taps.end; ++next) rows.push_back(next);
+  }
+  return rows;
+}
+
 RgbImage resize_horizontally_first(const Canvas& canvas, const Axis& horizontal,
                                    const Axis& vertical) {
   const RgbImage& image = canvas.image;
@@ -226,11 +190,18 @@ RgbImage resize_horizontally_first(const Canvas& canvas, const Axis& horizontal,
   VerticalPass pass(
       vertical, border_row(horizontal, canvas.fill),
       [&](int32_t y, const uint8_t* row) { std::memcpy(result.row(y), row, result.row_bytes()); });
-  std::vector<uint8_t> row(result.row_bytes());
-  for (int32_t y = pass.next_row(image.size.height); y < image.size.height;
-       y = pass.next_row(image.size.height)) {
-    resample_row(image.row(y), horizontal, canvas.fill, row.data());
-    pass.add(y, row.data());
+  constexpr std::size_t kRows = RowResampler::kRows;
+  RowResampler resampler(horizontal, image.size.width);
+  std::vector<uint8_t> buffer(result.row_bytes() * kRows);
+  std::array<const uint8_t*, kRows> sources;
+  std::array<uint8_t*, kRows> targets;
+  for (std::size_t r = 0; r < kRows; ++r) targets[r] = buffer.data() + r * result.row_bytes();
+  const std::vector<int32_t> rows = needed_rows(vertical);
+  for (std::size_t i = 0; i < rows.size(); i += kRows) {
+    const std::size_t count = std::min(kRows, rows.size() - i);
+    for (std::size_t r = 0; r < count; ++r) sources[r] = image.row(rows[i + r]);
+    resampler.resample({sources.data(), count}, canvas.fill, {targets.data(), count});
+    for (std::size_t r = 0; r < count; ++r) pass.add(rows[i + r], targets[r]);
   }
   pass.finish_all();
   return result;
@@ -245,14 +216,13 @@ RgbImage resize_vertically_first(const Canvas& canvas, const Axis& horizontal,
   for (int32_t x = 0; x < image.size.width; ++x) {
     border.insert(border.end(), {canvas.fill.red, canvas.fill.green, canvas.fill.blue});
   }
+  RowResampler resampler(horizontal, image.size.width);
   VerticalPass pass(vertical, std::move(border), [&](int32_t y, const uint8_t* row) {
     const Rgb fill = resampled_fill(vertical, vertical.taps[static_cast<size_t>(y)], canvas.fill);
-    resample_row(row, horizontal, fill, result.row(y));
+    uint8_t* const out = result.row(y);
+    resampler.resample({&row, 1}, fill, {&out, 1});
   });
-  for (int32_t y = pass.next_row(image.size.height); y < image.size.height;
-       y = pass.next_row(image.size.height)) {
-    pass.add(y, image.row(y));
-  }
+  for (const int32_t y : needed_rows(vertical)) pass.add(y, image.row(y));
   pass.finish_all();
   return result;
 }

@@ -47,6 +47,16 @@ TEST(Resize, EqualsPublishedChecksums) {
   }
 }
 
+// The sums of the weights' low halves leave 32 bits here; the whole sums do not.
+TEST(Resize, ManyTapsOfWhiteStayWhite) {
+  RgbImage white({70001, 3});
+  std::ranges::fill(white.pixels, uint8_t{255});
+  for (const ImageSize target : {ImageSize{1, 1}, ImageSize{3, 2}, ImageSize{1, 3}}) {
+    const RgbImage result = resize(white, target);
+    EXPECT_TRUE(std::ranges::all_of(result.pixels, [](uint8_t x) { return x == 255; }));
+  }
+}
+
 TEST(Resize, EqualsPillowAtRandomSizes) {
   const auto rows = read_table(data_folder() / "resize.txt");
   ASSERT_GE(rows.size(), 200u);
