@@ -12,7 +12,8 @@ namespace llava::text::grammar {
 namespace {
 
 constexpr std::size_t kMaxWords = std::size_t{1} << 24;
-constexpr std::size_t kMaxWork = std::size_t{1} << 24;
+/// Steps of one call of begin_work: a fraction of a second. Usual masks need a few thousand.
+constexpr std::size_t kMaxWork = std::size_t{1} << 18;
 
 }  // namespace
 
@@ -74,7 +75,7 @@ uint32_t ConfigurationTable::united(uint32_t a, uint32_t b) {
   if (is_new) {
     const std::vector<uint32_t>& first = sets_.list(a);
     const std::vector<uint32_t>& second = sets_.list(b);
-    spend(first.size() + second.size());
+    spend(1 + (first.size() + second.size()) / 4);
     std::vector<uint32_t> frames;
     std::set_union(first.begin(), first.end(), second.begin(), second.end(),
                    std::back_inserter(frames));
@@ -117,15 +118,32 @@ void ConfigurationTable::follow(uint32_t number) {
   }
 }
 
-void ConfigurationTable::follow_calls(uint32_t number) {
-  const uint32_t waiting = waiting_[number];
-  for (const Automaton::Call& call : automaton_->states()[number].calls) {
-    // Nothing to come back for: what waits for this rule waits for the called one.
-    if (automaton_->states()[call.target].only_ends()) {
-      reach(call.start, waiting);
-    } else {
-      reach(call.start, set_of({frame(call.target, waiting)}));
+// All calls that are pending. What waits for one rule is gathered first, so that one set is made of
+// it and not one for each caller.
+void ConfigurationTable::follow_calls() {
+  callers_.clear();
+  for (const uint32_t number : pending_calls_) {
+    const uint32_t waiting = waiting_[number];
+    for (const Automaton::Call& call : automaton_->states()[number].calls) {
+      if (!automaton_->states()[call.target].only_ends()) {
+        callers_.emplace_back(call.start, frame(call.target, waiting));
+        continue;
+      }
+      // Nothing to come back for: what waits for this rule waits for the called one.
+      for (const uint32_t place : sets_.list(waiting)) callers_.emplace_back(call.start, place);
     }
+  }
+  pending_calls_.clear();
+  spend(callers_.size());
+  std::sort(callers_.begin(), callers_.end());
+  callers_.erase(std::unique(callers_.begin(), callers_.end()), callers_.end());
+  for (auto first = callers_.begin(); first != callers_.end();) {
+    const uint32_t start = first->first;
+    std::vector<uint32_t> frames;
+    for (; first != callers_.end() && first->first == start; ++first) {
+      frames.push_back(first->second);
+    }
+    reach(start, set_of(std::move(frames)));
   }
 }
 
@@ -133,13 +151,12 @@ void ConfigurationTable::follow_calls(uint32_t number) {
 uint32_t ConfigurationTable::close() {
   // Calls come last, when all that waits for them is known; else smaller sets would be left over.
   while (!pending_.empty() || !pending_calls_.empty()) {
-    std::vector<uint32_t>& source = !pending_.empty() ? pending_ : pending_calls_;
-    const uint32_t state = source.back();
-    source.pop_back();
-    if (&source == &pending_) {
-      follow(state);
+    if (pending_.empty()) {
+      follow_calls();
     } else {
-      follow_calls(state);
+      const uint32_t state = pending_.back();
+      pending_.pop_back();
+      follow(state);
     }
   }
   std::sort(reached_.begin(), reached_.end());

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "llava/text/grammar/automaton.h"
@@ -76,7 +77,7 @@ class ConfigurationTable {
   void spend(std::size_t work);
   void reach(uint32_t state, uint32_t waiting);
   void follow(uint32_t state);
-  void follow_calls(uint32_t state);
+  void follow_calls();
   uint32_t close();
   uint32_t intern(std::vector<uint32_t> configuration);
   uint32_t frame(uint32_t state, uint32_t waiting);
@@ -101,6 +102,7 @@ class ConfigurationTable {
   std::vector<uint32_t> reached_;
   std::vector<uint32_t> pending_;
   std::vector<uint32_t> pending_calls_;
+  std::vector<std::pair<uint32_t, uint32_t>> callers_;  ///< first states of rules, and frames
   bool can_end_ = false;
 };
 

@@ -94,6 +94,23 @@ TEST(Regex, CharactersBeyondAscii) {
   EXPECT_FALSE(acceptor_of(".").accepts("\xE2\x80\xA8"));
 }
 
+// Every place in the text is a possible beginning of the end: ever new sets of states. The work for
+// one token is bounded.
+TEST(Regex, WorkIsBounded) {
+  Acceptor acceptor = acceptor_of(".*[a-m].{300}");
+  Generator generator(4);
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += static_cast<char>('a' + generator.below(26));
+  try {
+    acceptor.accepts(text);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), HasSubstr("too ambiguous"));
+  }
+  EXPECT_TRUE(acceptor.accepts(text.substr(0, 200) + "b" + text.substr(0, 300)));
+}
+
 TEST(Regex, NamesWhatIsNotSupported) {
   for (const char* pattern : {"(?=a)", "(?!a)", "(?<=a)", "(?<!a)b"}) {
     EXPECT_THAT(refusal(pattern), HasSubstr("look-around"));
