@@ -9,7 +9,8 @@ SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 @dataclass(frozen=True)
 class Setup:
-    """What each program is started with; `{name}` stands for the file make_models.py writes under that name."""
+    """What each program is started with. `{name}` stands for the file make_models.py writes under that name, `{store
+    name}` for the folder that llava quantize makes of it."""
 
     title: str
     ours: tuple
@@ -18,9 +19,16 @@ class Setup:
     mmproj: str = ""
     context: int = 2048
 
+    def stores(self):
+        """Names of the files that are wanted as stores."""
+        return [word[7:-1] for word in self.ours if word.startswith("{store ")]
+
+    def is_of_pictures(self):
+        return self.shape == "tiny"
+
     def names(self):
         """Files to be made before it can run."""
-        return [name for name in (self.model, self.mmproj) if name and name != SMOLLM2]
+        return [name for name in (self.model, self.mmproj) if name and name not in (SMOLLM2, "tiny")]
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,15 @@ SETUPS = {
                        "tinyllama-1.1b", "tinyllama-1.1b-q4_0", "mmproj-2048"),
     "7b": Setup("7B shape, 4 bits", ("--shape", "7b", "--lm", "q4"), "7b", "7b-q4_0", "mmproj-4096"),
     "7b-8bit": Setup("7B shape, 8 bits", ("--shape", "7b", "--lm", "q8"), "7b", "7b-q8_0"),
-    # The same file for both, mapped or repacked by each in its own way.
-    "tinyllama-file": Setup("TinyLlama-1.1B shape, the same Q4_0 file", ("--model-path", "{tinyllama-1.1b-q4_0}"),
-                            "tinyllama-1.1b", "tinyllama-1.1b-q4_0"),
-    "7b-file": Setup("7B shape, the same Q4_0 file", ("--model-path", "{7b-q4_0}"), "7b", "7b-q4_0"),
+    "preprocess": Setup("Preprocessing", ("--shape", "tiny"), "tiny", ""),
+    # What each opens its weights from: llama.cpp the GGUF file, ours the store that llava quantize made of it, or the
+    # same file.
+    "tinyllama-store": Setup("TinyLlama-1.1B shape", ("--model-path", "{store tinyllama-1.1b-q4_0}"), "tinyllama-1.1b",
+                             "tinyllama-1.1b-q4_0"),
+    "tinyllama-file": Setup("TinyLlama-1.1B shape", ("--model-path", "{tinyllama-1.1b-q4_0}"), "tinyllama-1.1b",
+                            "tinyllama-1.1b-q4_0"),
+    "7b-store": Setup("7B shape", ("--model-path", "{store 7b-q4_0}"), "7b", "7b-q4_0"),
+    "7b-file": Setup("7B shape", ("--model-path", "{7b-q4_0}"), "7b", "7b-q4_0"),
 }
 
 
@@ -64,7 +77,8 @@ CASES = {
     "tinyllama-first-token": Case("picture + 40 tokens to first token", "tinyllama", "first_token:40", 3.0),
     "tinyllama-second-question": Case("second question about a picture, beside our own first one", "tinyllama",
                                     "second_question:40", 20.0),
-    "tinyllama-load": Case("load, file cached", "tinyllama-file", "load", 1.0),
+    "tinyllama-load": Case("load of the packed store, file cached", "tinyllama-store", "load", 1.0),
+    "tinyllama-load-gguf": Case("load of the same GGUF file, cached", "tinyllama-file", "load", 1.0),
     "tinyllama-memory": Case("peak memory at context 2048", "tinyllama", "memory", 1.0),
     **_language_cases("7b", "7b", 2.8, 1.5, 1.6),
     "7b-batch-8": Case("decode, 8 sequences together", "7b", "batch:8", 1.8, 8),
@@ -72,9 +86,11 @@ CASES = {
     "7b-first-token": Case("picture + 40 tokens to first token", "7b", "first_token:40", 3.0),
     "7b-second-question": Case("second question about a picture, beside our own first one", "7b",
                                     "second_question:40", 20.0),
-    "7b-load": Case("load, file cached", "7b-file", "load", 15.0),
+    "7b-load": Case("load of the packed store, file cached", "7b-store", "load", 15.0),
+    "7b-load-gguf": Case("load of the same GGUF file, cached", "7b-file", "load", 5.0),
     "7b-memory": Case("peak memory at context 2048", "7b", "memory", 9.15 / 5.5),
     "7b-8bit-prefill": Case("prefill 512, 8 bits", "7b-8bit", "prefill:512", 3.0, 512),
+    "preprocess": Case("336 px from a 12-megapixel JPEG file, beside Pillow: the same bits", "preprocess", "preprocess", 2.0),
     "7b-8bit-decode": Case("decode at context 64, 8 bits", "7b-8bit", "decode:64", 1.4, 1),
 }
 
@@ -101,6 +117,8 @@ def choose(pattern):
 
 def model_file(folder, name):
     """Where a model of a setup lies: made ones in the folder, the published one in its cache."""
+    if name.startswith("store "):
+        return Path(folder) / "models" / f"{name[6:]}.store"
     if name == SMOLLM2:
         return Path.home() / ".cache/llava/models" / SMOLLM2
     return Path(folder) / "models" / f"{name}.gguf"

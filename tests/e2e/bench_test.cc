@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <sstream>
 
 #include "program.h"
@@ -104,6 +105,23 @@ TEST(Bench, CommandsAreAnsweredOneByOne) {
   EXPECT_EQ(lines[8].at("ids").size(), 5u);
   EXPECT_EQ(lines[8], lines[10]);
   EXPECT_GT(lines[11].at("peak_bytes"), 0);
+}
+
+// The values are those of `llava image`, which is held to the published processors.
+TEST(Bench, PicturesArePreparedAsTheProgramDoes) {
+  const std::string picture = golden_image("landscape_96x64.jpg");
+  const ProcessResult result =
+      run_llava(kTiny + Strings{"--cases", "-"}, "preprocess:" + picture + "\n");
+  EXPECT_EQ(result.status, 0) << result.err;
+  const std::filesystem::path config =
+      std::filesystem::path(::testing::TempDir()) / "bench_test_processor.json";
+  std::ofstream(config) << R"({"image_processor_type": "CLIPImageProcessor", "size": 336,
+                               "crop_size": 336})";
+  const Json expected =
+      json_of(run_llava({"image", picture, "--tower-config", config.string(), "--json"}));
+  std::filesystem::remove(config);
+  EXPECT_EQ(lines_of(result.out).at(1).at("sha256"), expected.at("pixel_values").at("sha256"));
+  EXPECT_EQ(expected.at("pixel_values").at("shape"), Json::array({1, 3, 336, 336}));
 }
 
 TEST(Bench, WhatCannotBeIsNamed) {

@@ -2,17 +2,22 @@
 #include "llava/engine/bench/bench_command.h"
 
 #include <charconv>
+#include <chrono>
 #include <vector>
 
 #include "llava/core/error.h"
+#include "llava/core/hash.h"
 #include "llava/core/json.h"
 #include "llava/engine/bench/bench_report.h"
 #include "llava/engine/bench/memory_use.h"
+#include "llava/image/decode.h"
+#include "llava/image/preprocess.h"
 
 namespace llava::engine {
 namespace {
 
 constexpr std::string_view kGreedy = "greedy:";
+constexpr std::string_view kPreprocess = "preprocess:";
 
 // Numbers with ',' between them.
 std::vector<int32_t> parse_ids(std::string_view text, int32_t bound) {
@@ -46,10 +51,25 @@ std::string greedy(Workload& workload, std::string_view text) {
   return to_text(json);
 }
 
+std::string preprocess(std::string_view file) {
+  constexpr int32_t kSide = 336;
+  const image::ImageProcessorConfig processor{.shortest_edge = kSide, .crop_size = {kSide, kSide}};
+  const auto start = std::chrono::steady_clock::now();
+  const image::RgbImage picture = image::decode_file(std::filesystem::path(file));
+  const image::PixelValues pixels =
+      image::preprocess(picture, processor, image::plan_layout(picture.size, {}));
+  const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+  OrderedJson json;
+  json["ms"] = {time.count()};
+  json["sha256"] = to_hex(sha256(std::as_bytes(std::span(pixels.values))));
+  return to_text(json);
+}
+
 }  // namespace
 
 std::string run_bench_command(Workload& workload, std::string_view command) {
   if (command.starts_with(kGreedy)) return greedy(workload, command.substr(kGreedy.size()));
+  if (command.starts_with(kPreprocess)) return preprocess(command.substr(kPreprocess.size()));
   if (command != "memory") return bench_json(workload.run(parse_bench_case(command)));
   const MemoryUse use = memory_use();
   OrderedJson json;

@@ -15,6 +15,9 @@ namespace llava::engine {
 ///
 ///     prefill:512, decode:64, ...   a case, once: {"ms": [...]}
 ///     greedy:8:1,529,77             the 8 most likely tokens after ids: {"ids": [...]}
+///     preprocess:photo.jpg          a picture file to pixel values of 336 x 336, as CLIP's
+///     processor
+///                                   does: {"ms": [...], "sha256": of the values}
 ///     memory                        {"bytes": ..., "peak_bytes": ...}
 ///
 /// Throws: Error(kInvalidArgument) for anything else, and what Workload::run throws.
