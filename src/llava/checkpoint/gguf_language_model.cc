@@ -137,6 +137,25 @@ class GgufLanguageModel final : public TensorSource {
 
 }  // namespace
 
+std::string gguf_name(std::string_view original) {
+  constexpr std::string_view kLayers = "model.layers.";
+  for (const NamePair& pair : kGlobalNames) {
+    if (original == pair.original) return std::string(pair.gguf);
+  }
+  if (original.starts_with(kLayers)) {
+    const std::string_view rest = original.substr(kLayers.size());
+    const std::size_t dot = rest.find('.');
+    for (const NamePair& pair : kLayerNames) {
+      if (dot == std::string_view::npos || !rest.substr(dot + 1).starts_with(pair.original)) {
+        continue;
+      }
+      return fmt::format("blk.{}.{}{}", rest.substr(0, dot), pair.gguf,
+                         rest.substr(dot + 1 + pair.original.size()));
+    }
+  }
+  return std::string(original);
+}
+
 std::shared_ptr<const TensorSource> gguf_language_model(std::shared_ptr<const GgufFile> file,
                                                         const GgufLoading& loading) {
   return std::make_shared<const GgufLanguageModel>(std::move(file), loading);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "llava/checkpoint/gguf.h"
@@ -44,6 +45,10 @@ model::DecoderConfig read_gguf_decoder_config(const GgufFile& file);
 ///
 /// Throws: Error(kNotFound) when the file has none; Error(kBadFormat) when its lists disagree.
 GgufVocabularyData read_gguf_vocabulary(const GgufFile& file);
+
+/// The name in a GGUF file of a tensor under its original name, which stays where there is no
+/// other.
+std::string gguf_name(std::string_view original);
 
 /// How the matrices of block types are loaded.
 struct GgufLoading {

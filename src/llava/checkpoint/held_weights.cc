@@ -18,6 +18,10 @@ bool is_projector_name(std::string_view name) {
 DType HeldDtypes::of(std::string_view name, const Shape& shape, DType stored) const {
   const WeightPart part = weight_part(name, shape, is_head_tied_);
   if (part == WeightPart::kOther) return compute_dtype(name);
+  if (is_packed(stored) && adapter_to_merge(name) != nullptr) {
+    const bool stays_packed = options_.keeps_packed && !options_.forms.of(part);
+    stored = stays_packed ? DType::kPackedQ8 : DType::kFloat32;
+  }
   if (const auto form = options_.forms.of(part)) {
     const bool has_as_few_bits =
         is_packed(stored) && packed_code_bits(stored) <= packed_code_bits(*form);
@@ -44,7 +48,7 @@ HeldWeight WeightReader::read(const WeightAssignment& assignment,
   HeldWeight held{.value = assignment.source->load(name), .dtype = {}, .error = {}};
   Tensor& value = held.value;
   held.dtype = held_.of(name, value.shape(), value.dtype());
-  const model::LoraAdapter* adapter = adapter_to_merge(name);
+  const model::LoraAdapter* adapter = held_.adapter_to_merge(name);
   if (is_packed(value.dtype()) && (value.dtype() != held.dtype || adapter != nullptr)) {
     value = dequantize_matrix(pool_, value);
   }
@@ -61,7 +65,7 @@ HeldWeight WeightReader::read(const WeightAssignment& assignment,
   return held;
 }
 
-const model::LoraAdapter* WeightReader::adapter_to_merge(std::string_view name) const {
+const model::LoraAdapter* HeldDtypes::adapter_to_merge(std::string_view name) const {
   constexpr std::string_view kWeight = ".weight";
   if (!options_.merges_adapters || !name.ends_with(kWeight)) return nullptr;
   name.remove_suffix(kWeight.size());

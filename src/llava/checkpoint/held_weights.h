@@ -18,17 +18,24 @@ bool is_vision_name(std::string_view name);
 bool is_projector_name(std::string_view name);
 
 /// The dtype to hold a parameter in that is stored in another one.
+///
+/// A packed matrix that an adapter is merged into does not stay in its form, whose very grid it
+/// lies on: updates of less than half a step would all be rounded away. It has the form that is
+/// asked for, else 8 bits.
 class HeldDtypes {
  public:
-  /// Keeps a reference to `options`.
-  HeldDtypes(const LoadModelOptions& options, bool is_head_tied)
-      : options_(options), is_head_tied_(is_head_tied) {}
+  /// Keeps references to both.
+  HeldDtypes(const ModelWeights& weights, const LoadModelOptions& options, bool is_head_tied)
+      : weights_(weights), options_(options), is_head_tied_(is_head_tied) {}
 
   DType of(std::string_view name, const Shape& shape, DType stored) const;
+  /// The adapter that is added to the weight of this name; null if none is.
+  const model::LoraAdapter* adapter_to_merge(std::string_view name) const;
 
  private:
   DType compute_dtype(std::string_view name) const;
 
+  const ModelWeights& weights_;
   const LoadModelOptions& options_;
   bool is_head_tied_;
 };
@@ -48,7 +55,7 @@ class WeightReader {
   /// Keeps references to all of them.
   WeightReader(ThreadPool& pool, const ModelWeights& weights, const LoadModelOptions& options,
                bool is_head_tied)
-      : pool_(pool), weights_(weights), options_(options), held_(options, is_head_tied) {}
+      : pool_(pool), options_(options), held_(weights, options, is_head_tied) {}
 
   /// `importance` weighs the inputs of a matrix that is quantised, see quantize_matrix.
   ///
@@ -56,10 +63,7 @@ class WeightReader {
   HeldWeight read(const WeightAssignment& assignment, std::span<const float> importance = {});
 
  private:
-  const model::LoraAdapter* adapter_to_merge(std::string_view name) const;
-
   ThreadPool& pool_;
-  const ModelWeights& weights_;
   const LoadModelOptions& options_;
   HeldDtypes held_;
 };

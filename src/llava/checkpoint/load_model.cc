@@ -104,7 +104,7 @@ std::vector<std::string> find_problems(const model::LlavaConfig& config,
 WeightBytes weight_bytes(const model::LlavaConfig& config, const ModelWeights& weights,
                          const LoadModelOptions& options) {
   model::LlavaModel model(config);
-  const HeldDtypes held(options, config.decoder.is_head_tied);
+  const HeldDtypes held(weights, options, config.decoder.is_head_tied);
   WeightBytes bytes;
   model::visit(model, {.on_parameter =
                            [&](const std::string& name, model::Parameter& p) {

@@ -157,7 +157,7 @@ TEST_F(LoadPacked, AdaptersStandBesidePackedWeights) {
   EXPECT_LT(relative_distance(beside, floats), 0.02);
   EXPECT_GT(relative_distance(without, floats), relative_distance(beside, floats));
 
-  // Merged in float, then quantised; what is merged into a packed weight keeps its form.
+  // Merged in float, then quantised.
   const std::string name = std::string(kQuery) + ".weight";
   const Tensor merged = merge_adapter(tensors_[name], adapter);
   const Tensor expected = quantize_matrix(pool_, merged, DType::kPackedQ8).weight;
@@ -170,6 +170,29 @@ TEST_F(LoadPacked, AdaptersStandBesidePackedWeights) {
   const auto again = load({.keeps_packed = true, .merges_adapters = true});
   EXPECT_EQ(parameter(*again, name).dtype(), DType::kPackedQ8);
   EXPECT_FALSE(std::ranges::equal(parameter(*again, name).bytes(), tensors_[name].bytes()));
+}
+
+// Steps of four bits are larger than what an adapter adds: on the weight's own grid the sum would
+// be rounded back to the weight.
+TEST_F(LoadPacked, AMergedAdapterLeavesTheGridOfFourBits) {
+  const std::string name = std::string(kQuery) + ".weight";
+  const Tensor packed = quantize_matrix(pool_, tensors_[name], DType::kPackedQ4Min).weight;
+  tensors_[name] = packed;
+  use(tensors_);
+  weights_.adapters[kQuery] = {.a_RI = Tensor::from_floats({1, 24}, std::vector<float>(24, 0.01f)),
+                               .b_OR = Tensor::from_floats({24, 1}, std::vector<float>(24, 0.01f)),
+                               .scale = 1.0f};
+  const Tensor merged = merge_adapter(dequantize_matrix(pool_, packed), weights_.adapters[kQuery]);
+  const auto expect_held = [&](const LoadModelOptions& options, DType form) {
+    const auto model = load(options);
+    ASSERT_EQ(parameter(*model, name).dtype(), form);
+    EXPECT_TRUE(std::ranges::equal(parameter(*model, name).bytes(),
+                                   quantize_matrix(pool_, merged, form).weight.bytes()));
+  };
+  expect_held({.keeps_packed = true, .merges_adapters = true}, DType::kPackedQ8);
+  expect_held({.forms = forms_of_4_bits(), .keeps_packed = true, .merges_adapters = true},
+              DType::kPackedQ4);
+  EXPECT_EQ(parameter(*load({.keeps_packed = true}), name).dtype(), DType::kPackedQ4Min);
 }
 
 TEST_F(LoadPacked, BytesPromisedAreBytesHeld) {
