@@ -4,7 +4,9 @@
 #include "command.h"
 #include "command_line.h"
 #include "llava/core/json.h"
+#include "llava/core/progress.h"
 #include "llava/engine/inspection.h"
+#include "llava/engine/quantize/quantize.h"
 
 namespace llava::app {
 namespace {
@@ -13,7 +15,8 @@ const CommandHelp kHelp{
     .name = "inspect",
     .summary = "Says what a checkpoint is: architecture, tensors, memory, and what is missing.",
     .details =
-        "Nothing is loaded. What keeps the checkpoint from being used is listed as problems.",
+        "Nothing is loaded. What keeps the checkpoint from being used is listed as problems.\n"
+        "Exit status 5: --verify found damaged tensors.",
     .examples =
         "  llava inspect --model-path llava-v1.5-7b\n"
         "  llava inspect --model-path my-lora --model-base vicuna-7b-v1.5 --json"};
@@ -21,12 +24,14 @@ const CommandHelp kHelp{
 struct InspectOptions {
   engine::LoadRequest load;
   bool tensors = false;
+  bool verify = false;
   bool json = false;
 
   template <class V>
   void describe(V& v) {
     load.describe(v);
     v.field("tensors", tensors, "list every tensor");
+    v.field("verify", verify, "read all of a packed store and compare its checksums");
     v.field("json", json, "print one JSON object");
   }
 };
@@ -67,18 +72,30 @@ void print_text(const OrderedJson& facts, bool lists_tensors) {
   }
 }
 
+std::vector<std::string> verify(const std::string& model_path) {
+  ThreadPool pool;
+  ProgressBar bar("verifying");
+  return engine::verify_packed_store(
+      pool, model_path, [&](uint64_t done, uint64_t total) { bar.update(done, total); });
+}
+
 }  // namespace
 
 int inspect_command(const Arguments& arguments) {
   InspectOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
-  const OrderedJson facts = engine::inspect_checkpoint(options.load);
+  OrderedJson facts = engine::inspect_checkpoint(options.load);
+  std::vector<std::string> damages;
+  if (options.verify) {
+    damages = verify(options.load.model_path);
+    for (const std::string& damage : damages) facts["problems"].push_back(damage);
+  }
   if (options.json) {
     fmt::print("{}\n", to_text(facts));
   } else {
     print_text(facts, options.tensors);
   }
-  return 0;
+  return damages.empty() ? 0 : kExitCheckFailed;
 }
 
 }  // namespace llava::app

@@ -24,6 +24,8 @@ constexpr std::array kCommands{
     Command{"run", "ask one question about pictures and print the answer", run_command},
     Command{"chat", "talk about a picture in the terminal", chat_command},
     Command{"batch", "ask about many pictures, JSON lines out, resumable", batch_command},
+    Command{"quantize", "write a checkpoint with fewer bits, as a folder that opens at once",
+            quantize_command},
     Command{"inspect", "say what a checkpoint is and what it needs", inspect_command},
     Command{"parity", "prove that the numbers are those of the published software", parity_command},
     Command{"tokenize", "text to token ids and back, JSON lines in and out", tokenize_command},

@@ -35,11 +35,20 @@ text::GgufVocabulary to_vocabulary(checkpoint::GgufVocabularyData data, const fs
   return vocabulary;
 }
 
+// The file that a GGUF vocabulary is read from; nothing where the tokenizer has files of its own.
+std::optional<fs::path> vocabulary_file(const fs::path& language_model) {
+  if (!fs::is_directory(language_model)) return language_model;
+  const fs::path file = language_model / kGgufTokenizerFile;
+  return fs::exists(file) ? std::optional(file) : std::nullopt;
+}
+
 // The original opens LLaMA-class checkpoints with the slow tokenizer and Mistral's with the fast
 // one.
 text::TokenizerForm form_for(const CheckpointPlace& place) {
   const checkpoint::CheckpointDescription& description = place.description;
   if (description.layout == Layout::kHuggingFace) return text::TokenizerForm::kFast;
+  if (description.tokenizer_form == "slow") return text::TokenizerForm::kSlow;
+  if (description.tokenizer_form == "fast") return text::TokenizerForm::kFast;
   const bool has_sentencepiece = fs::exists(place.language_model() / "tokenizer.model");
   if (!has_sentencepiece) return text::TokenizerForm::kAutomatic;
   const bool is_own_mistral =
@@ -77,18 +86,19 @@ std::string default_conv_mode(const CheckpointPlace& place, bool has_chat_templa
 CheckpointText read_checkpoint_text(const CheckpointPlace& place) {
   CheckpointText result;
   const fs::path& source = place.language_model();
-  if (fs::is_directory(source)) {
+  const auto vocabulary = vocabulary_file(source);
+  if (!vocabulary) {
     result.tokenizer = text::load_tokenizer(source, form_for(place));
     // The original's templates are its own; what lies in the tokenizer's files is not read.
     if (!is_published_by_original(place.description)) {
       result.chat_template = text::find_chat_template(source);
     }
   } else {
-    auto data = checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(source));
+    auto data = checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(*vocabulary));
     if (!data.chat_template.empty()) {
-      result.chat_template = text::ChatTemplate::parse(data.chat_template, source.string());
+      result.chat_template = text::ChatTemplate::parse(data.chat_template, vocabulary->string());
     }
-    result.tokenizer = text::make_gguf_tokenizer(to_vocabulary(std::move(data), source));
+    result.tokenizer = text::make_gguf_tokenizer(to_vocabulary(std::move(data), *vocabulary));
   }
   add_image_tokens(place.description, *result.tokenizer);
   result.conv_mode = default_conv_mode(place, result.chat_template.has_value());

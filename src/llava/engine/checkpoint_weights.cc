@@ -6,6 +6,7 @@
 #include "llava/checkpoint/gguf_language_model.h"
 #include "llava/checkpoint/key_names.h"
 #include "llava/checkpoint/lora_weights.h"
+#include "llava/checkpoint/packed_store.h"
 #include "llava/checkpoint/resized_table.h"
 #include "llava/checkpoint/sharded.h"
 
@@ -16,12 +17,35 @@ namespace fs = std::filesystem;
 using checkpoint::Layout;
 using SourcePtr = std::shared_ptr<const checkpoint::TensorSource>;
 
+StoreTypes types_of(const checkpoint::PackedStore& store, const fs::path& folder) {
+  const auto type = [&](const std::string& key) {
+    const auto it = store.metadata().find(key);
+    const auto dtype = it == store.metadata().end() ? std::nullopt : dtype_from_name(it->second);
+    if (!dtype || !is_compute_dtype(*dtype)) {
+      fail(ErrorCode::kBadFormat,
+           "'{}': metadata of model.llava says '{}' for '{}', expected float32, float16 or "
+           "bfloat16: make it again with 'llava quantize'",
+           folder.string(), it == store.metadata().end() ? "" : it->second, key);
+    }
+    return *dtype;
+  };
+  return {.language = type("dtype"),
+          .vision = type("vision_dtype"),
+          .projector = type("projector_dtype")};
+}
+
 // Full weights of a folder or GGUF file under the original's names.
-SourcePtr open_language_model(const fs::path& path, const checkpoint::GgufLoading& loading) {
+SourcePtr open_language_model(const fs::path& path, const checkpoint::GgufLoading& loading,
+                              std::optional<StoreTypes>& store_types) {
   if (!fs::is_directory(path)) {
     return checkpoint::gguf_language_model(checkpoint::GgufFile::open(path), loading);
   }
-  return checkpoint::rename_source(checkpoint::open_weights(path), [](std::string_view key) {
+  SourcePtr source = checkpoint::open_weights(path);
+  if (const auto store = std::dynamic_pointer_cast<const checkpoint::PackedStore>(source)) {
+    store_types = types_of(*store, path);
+    return source;  // its names are canonical
+  }
+  return checkpoint::rename_source(std::move(source), [](std::string_view key) {
     return std::optional<std::string>(checkpoint::canonical_name(key));
   });
 }
@@ -93,7 +117,8 @@ CheckpointWeights open_checkpoint_weights(CheckpointPlace& place, const LoadRequ
   if (weights.is_tower_separate) sources.push_back(open_tower(tower_folder));
   if (needs_base(description.layout) && place.base.empty()) return weights;
   sources.push_back(open_language_model(place.language_model(),
-                                        {.keeps_blocks = keeps_packed(request), .pool = pool}));
+                                        {.keeps_blocks = keeps_packed(request), .pool = pool},
+                                        weights.store_types));
   // A GGUF file or a base says by leaving the head out that it is tied.
   const bool can_learn = !place.base.empty() || place.is_gguf(place.path);
   if (can_learn && !sources.back()->tensors().contains("lm_head.weight")) {
@@ -110,12 +135,16 @@ checkpoint::LoadModelOptions load_options(const LoadRequest& request,
   checkpoint::LoadModelOptions options;
   options.forms = forms_of(request);
   options.keeps_packed = keeps_packed(request);
-  const DType own = own_dtype(weights.model);
+  const DType own = weights.store_types ? weights.store_types->language : own_dtype(weights.model);
   options.dtype = options.forms.is_quantized() ? DType::kFloat32 : own;
   if (request.dtype != "auto") options.dtype = *dtype_from_name(request.dtype);
   options.vision_dtype = weights.is_tower_separate ? DType::kFloat32
                          : request.dtype == "auto" ? own
                                                    : options.dtype;
+  if (weights.store_types && request.dtype == "auto") {
+    options.vision_dtype = weights.store_types->vision;
+    options.projector_dtype = weights.store_types->projector;
+  }
   if (request.vision_dtype != "auto") options.vision_dtype = *dtype_from_name(request.vision_dtype);
   options.merges_adapters = request.lora == "merged";
   options.rounds_to_float16 = request.rounds_to_float16;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "llava/checkpoint/generation_config.h"
 #include "llava/checkpoint/load_model.h"
@@ -12,10 +13,19 @@
 
 namespace llava::engine {
 
+/// Compute types of the parts of a packed store; a matrix of it may be held packed.
+struct StoreTypes {
+  DType language = DType::kFloat32;
+  DType vision = DType::kFloat32;
+  DType projector = DType::kFloat32;
+};
+
 struct CheckpointWeights {
   checkpoint::ModelWeights model;
   /// The tower's weights come from its own folder.
   bool is_tower_separate = false;
+  /// Where the weights are a packed store: the compute types it was made for.
+  std::optional<StoreTypes> store_types;
 };
 
 /// Opens all sources of a checkpoint in their order of precedence. `place.description` learns from
