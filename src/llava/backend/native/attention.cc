@@ -158,7 +158,7 @@ Tensor NativeBackend::run_attention(const Tensor& q_THE, const KvLayer& layer, i
                         layer.key_pages.dim(-2),
                         item_size(stored),
                         page_size};
-  Tensor out_THE = Tensor::empty(q_THE.shape(), q_THE.dtype());
+  Tensor out_THE = results_.empty(q_THE.shape(), q_THE.dtype());
   const int64_t num_heads = q_THE.dim(1);
   const int64_t width = q_THE.dim(2);
   const int64_t item = item_size(q_THE.dtype());

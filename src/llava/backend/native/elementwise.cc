@@ -51,7 +51,7 @@ Tensor NativeBackend::cast(const Tensor& x, DType dtype) {
 }
 
 Tensor NativeBackend::add_scaled(const Tensor& x, const Tensor& y, float scale) {
-  Tensor out = Tensor::empty(x.shape(), x.dtype());
+  Tensor out = results_.empty(x.shape(), x.dtype());
   const kernels::AddScaledFn kernel = kernels::active().add_scaled[format_of(x.dtype())];
   const std::byte* a = x.bytes().data();
   const std::byte* b = y.bytes().data();
@@ -64,7 +64,7 @@ Tensor NativeBackend::add_scaled(const Tensor& x, const Tensor& y, float scale) 
 }
 
 Tensor NativeBackend::activation(const Tensor& x, Activation kind) {
-  Tensor out = Tensor::empty(x.shape(), x.dtype());
+  Tensor out = results_.empty(x.shape(), x.dtype());
   const kernels::UnaryFn kernel = kernels::active().unary[format_of(x.dtype())];
   const kernels::Unary unary = unary_of(kind);
   const std::byte* source = x.bytes().data();
@@ -77,7 +77,7 @@ Tensor NativeBackend::activation(const Tensor& x, Activation kind) {
 }
 
 Tensor NativeBackend::silu_mul(const Tensor& gate, const Tensor& up) {
-  Tensor out = Tensor::empty(gate.shape(), gate.dtype());
+  Tensor out = results_.empty(gate.shape(), gate.dtype());
   const kernels::SiluMulFn kernel = kernels::active().silu_mul[format_of(gate.dtype())];
   const std::byte* a = gate.bytes().data();
   const std::byte* b = up.bytes().data();
@@ -90,7 +90,7 @@ Tensor NativeBackend::silu_mul(const Tensor& gate, const Tensor& up) {
 }
 
 Tensor NativeBackend::rope(const Tensor& x_THE, const Tensor& cos_TE, const Tensor& sin_TE) {
-  Tensor out = Tensor::empty(x_THE.shape(), x_THE.dtype());
+  Tensor out = results_.empty(x_THE.shape(), x_THE.dtype());
   const kernels::RopeFn kernel = kernels::active().rope[format_of(x_THE.dtype())];
   const std::byte* x = x_THE.bytes().data();
   const std::byte* cosines = cos_TE.bytes().data();

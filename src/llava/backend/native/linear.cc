@@ -57,7 +57,7 @@ void NativeBackend::run_linear(const kernels::LinearArgs& args, int64_t num_outp
 Tensor NativeBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) {
   if (is_packed(weight_OI.dtype())) return packed_linear(x_TI, weight_OI, bias_O);
   const int64_t num_outputs = weight_OI.dim(0);
-  Tensor out_TO = Tensor::empty({x_TI.dim(0), num_outputs}, x_TI.dtype());
+  Tensor out_TO = results_.empty({x_TI.dim(0), num_outputs}, x_TI.dtype());
   run_linear({.x = x_TI.bytes().data(),
               .x_stride = x_TI.dim(1),
               .num_rows = x_TI.dim(0),
@@ -78,8 +78,8 @@ Tensor NativeBackend::patch_embed(const Tensor& pixels_ICHW, const Tensor& weigh
   const int64_t num_patches = (pixels_ICHW.dim(2) / patch) * (pixels_ICHW.dim(3) / patch);
   const int64_t num_inputs = weight_DCpp.numel() / std::max<int64_t>(1, weight_DCpp.dim(0));
   const int64_t num_outputs = weight_DCpp.dim(0);
-  Tensor out_IPD = Tensor::empty({num_images, num_patches, num_outputs}, dtype);
-  Tensor rows = Tensor::empty({num_patches, num_inputs}, dtype);
+  Tensor out_IPD = results_.empty({num_images, num_patches, num_outputs}, dtype);
+  Tensor rows = results_.empty({num_patches, num_inputs}, dtype);
   for (int64_t image = 0; image < num_images; ++image) {
     cut_patches(pixels_ICHW, image, patch, rows);
     run_linear({.x = rows.bytes().data(),

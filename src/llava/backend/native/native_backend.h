@@ -3,13 +3,15 @@
 // The CPU backend: the operations of tensor/ops.h on our kernels. Weights are used as they lie in
 // the mapped file, row-major or packed; nothing is copied or converted ahead of time.
 //
-// Memory beyond the results: for each thread one buffer of 416 KB (linear) or 4 KB per element of
-// head width (attention), whichever is more, kept between calls; 1.5 bytes per activation of the
-// largest packed linear so far, kept as well; and the patches of one image during patch_embed.
+// Memory of results is used again (result_pool.h). Memory beyond them: for each thread one buffer
+// of 416 KB (linear) or 4 KB per element of head width (attention), whichever is more, kept between
+// calls; 1.5 bytes per activation of the largest packed linear so far, kept as well; and the
+// patches of one image during patch_embed.
 #pragma once
 
 #include <memory>
 
+#include "llava/backend/native/result_pool.h"
 #include "llava/backend/native/scratch.h"
 #include "llava/core/thread_pool.h"
 #include "llava/kernels/kernel_table.h"
@@ -72,6 +74,7 @@ class NativeBackend final : public Backend {
                        std::span<const SequenceSlice> sequences, const AttentionSpec& spec);
 
   ThreadPool& pool_;
+  ResultPool results_;
   ScratchPool scratch_;
   ScratchPool activations_;
 };

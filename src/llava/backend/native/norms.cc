@@ -11,8 +11,8 @@ namespace {
 
 // Calls normalize(rows, their results, number of rows) for parts of x, split over the threads.
 template <class Normalize>
-Tensor map_rows(ThreadPool& pool, const Tensor& x, const Normalize& normalize) {
-  Tensor out = Tensor::empty(x.shape(), x.dtype());
+Tensor map_rows(ThreadPool& pool, ResultPool& memory, const Tensor& x, const Normalize& normalize) {
+  Tensor out = memory.empty(x.shape(), x.dtype());
   const std::byte* source = x.bytes().data();
   std::byte* target = out.mutable_bytes().data();
   const int64_t width = std::max<int64_t>(1, x.dim(-1));
@@ -29,9 +29,10 @@ Tensor map_rows(ThreadPool& pool, const Tensor& x, const Normalize& normalize) {
 Tensor NativeBackend::rms_norm(const Tensor& x, const Tensor& weight, float epsilon) {
   const kernels::RmsNormFn kernel = kernels::active().rms_norm[format_of(x.dtype())];
   const std::byte* scale = weight.bytes().data();
-  return map_rows(pool_, x, [&](const std::byte* rows, std::byte* results, int64_t num_rows) {
-    kernel(rows, scale, epsilon, results, num_rows, x.dim(-1));
-  });
+  return map_rows(pool_, results_, x,
+                  [&](const std::byte* rows, std::byte* results, int64_t num_rows) {
+                    kernel(rows, scale, epsilon, results, num_rows, x.dim(-1));
+                  });
 }
 
 Tensor NativeBackend::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -39,9 +40,10 @@ Tensor NativeBackend::layer_norm(const Tensor& x, const Tensor& weight, const Te
   const kernels::LayerNormFn kernel = kernels::active().layer_norm[format_of(x.dtype())];
   const std::byte* scale = weight.bytes().data();
   const std::byte* offset = bias.bytes().data();
-  return map_rows(pool_, x, [&](const std::byte* rows, std::byte* results, int64_t num_rows) {
-    kernel(rows, scale, offset, epsilon, results, num_rows, x.dim(-1));
-  });
+  return map_rows(pool_, results_, x,
+                  [&](const std::byte* rows, std::byte* results, int64_t num_rows) {
+                    kernel(rows, scale, offset, epsilon, results, num_rows, x.dim(-1));
+                  });
 }
 
 }  // namespace llava::native

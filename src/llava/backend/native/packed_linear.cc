@@ -47,7 +47,7 @@ Tensor NativeBackend::packed_linear(const Tensor& x_TI, const Tensor& weight_OI,
   const int64_t num_rows = x_TI.dim(0);
   const int64_t num_inputs = weight_OI.dim(1);
   const int64_t num_outputs = weight_OI.dim(0);
-  Tensor out_TO = Tensor::empty({num_rows, num_outputs}, dtype);
+  Tensor out_TO = results_.empty({num_rows, num_outputs}, dtype);
   if (out_TO.numel() == 0) return out_TO;
   LLAVA_CHECK(num_inputs > 0);
   const std::byte* weight = panels_of(weight_OI);
@@ -90,7 +90,7 @@ Tensor NativeBackend::packed_linear(const Tensor& x_TI, const Tensor& weight_OI,
 Tensor NativeBackend::packed_rows(const Tensor& table_VD, std::span<const int32_t> ids,
                                   DType dtype) {
   const int64_t width = table_VD.dim(1);
-  Tensor rows = Tensor::empty({static_cast<int64_t>(ids.size()), width}, DType::kFloat32);
+  Tensor rows = results_.empty({static_cast<int64_t>(ids.size()), width}, DType::kFloat32);
   const std::byte* table = panels_of(table_VD);
   const kernels::PackedDequantizeFn dequantize =
       kernels::active().packed[packed_form_of(table_VD.dtype())].dequantize;

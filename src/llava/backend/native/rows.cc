@@ -17,10 +17,11 @@ int64_t bytes_per_row(const Tensor& x) {
   return bytes;
 }
 
-Tensor copy_rows(ThreadPool& pool, const Tensor& x, std::span<const int32_t> rows) {
+Tensor copy_rows(ThreadPool& pool, ResultPool& memory, const Tensor& x,
+                 std::span<const int32_t> rows) {
   Shape shape = x.shape();
   shape[0] = static_cast<int64_t>(rows.size());
-  Tensor out = Tensor::empty(std::move(shape), x.dtype());
+  Tensor out = memory.empty(std::move(shape), x.dtype());
   const int64_t row_bytes = bytes_per_row(x);
   const std::byte* source = x.bytes().data();
   std::byte* target = out.mutable_bytes().data();
@@ -39,7 +40,7 @@ Tensor copy_rows(ThreadPool& pool, const Tensor& x, std::span<const int32_t> row
 
 Tensor NativeBackend::embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) {
   if (is_packed(table_VD.dtype())) return packed_rows(table_VD, ids, dtype);
-  const Tensor rows = copy_rows(pool_, table_VD, ids);
+  const Tensor rows = copy_rows(pool_, results_, table_VD, ids);
   return rows.dtype() == dtype ? rows : cast(rows, dtype);
 }
 
@@ -50,12 +51,12 @@ void NativeBackend::write_rows(Tensor& target, int64_t first_row, const Tensor& 
 }
 
 Tensor NativeBackend::gather_rows(const Tensor& x, std::span<const int32_t> rows) {
-  return copy_rows(pool_, x, rows);
+  return copy_rows(pool_, results_, x, rows);
 }
 
 Tensor NativeBackend::scatter_rows(const Tensor& x, const Tensor& source,
                                    std::span<const int32_t> rows) {
-  Tensor out = Tensor::empty(x.shape(), x.dtype());
+  Tensor out = results_.empty(x.shape(), x.dtype());
   const int64_t row_bytes = bytes_per_row(x);
   const std::byte* kept = x.bytes().data();
   const std::byte* written = source.bytes().data();
@@ -74,7 +75,7 @@ Tensor NativeBackend::concat_rows(std::span<const Tensor> parts) {
   Shape shape = parts[0].shape();
   shape[0] = 0;
   for (const Tensor& part : parts) shape[0] += part.dim(0);
-  Tensor out = Tensor::empty(std::move(shape), parts[0].dtype());
+  Tensor out = results_.empty(std::move(shape), parts[0].dtype());
   std::byte* target = out.mutable_bytes().data();
   for (const Tensor& part : parts) {
     const std::byte* source = part.bytes().data();
@@ -92,7 +93,7 @@ Tensor NativeBackend::concat_columns(std::span<const Tensor> parts) {
   for (const Tensor& part : parts) shape.back() += part.dim(-1);
   const int64_t item = item_size(parts[0].dtype());
   const int64_t out_row_bytes = shape.back() * item;
-  Tensor out = Tensor::empty(std::move(shape), parts[0].dtype());
+  Tensor out = results_.empty(std::move(shape), parts[0].dtype());
   const int64_t num_rows = out.num_bytes() / std::max<int64_t>(1, out_row_bytes);
   std::byte* target = out.mutable_bytes().data();
   for (const Tensor& part : parts) {
