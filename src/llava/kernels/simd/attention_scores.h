@@ -37,9 +37,10 @@ template <class Score, int R>
   }
 }
 
-/// Keys whose scores are computed together where they lie.
+/// Keys whose scores are computed together where they lie: one vector, so that the registers hold
+/// the turned keys beside the running sums of all rows.
 template <class I>
-inline constexpr int64_t kDirectKeys = 2 * I::kLanes;
+inline constexpr int64_t kDirectKeys = I::kLanes;
 
 /// scores[r][j] = factors[j] * q[r] . key j for kDirectKeys keys from j on, where they lie.
 template <class Score, int R>
@@ -56,47 +57,34 @@ void score_direct(const typename Score::Element* keys, const int64_t* offsets, i
   using V = typename I::V;
   using Tile = TurnedTile<I, typename Score::Element>;
   constexpr int kSteps = Tile::kWidth / Score::kStep;
-  // Two vectors of keys at a time: a score alone waits for its own chain.
-  V acc[2][R];
+  V acc[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) acc[0][r] = acc[1][r] = I::zero();
+  for (int r = 0; r < R; ++r) acc[r] = I::zero();
   int64_t e = 0;
   for (; e + Tile::kWidth <= head_width; e += Tile::kWidth) {
-#pragma GCC unroll 2
-    for (int c = 0; c < 2; ++c) {
-      Tile tile;
-      tile.load(keys + e, offsets + c * I::kLanes);
-      const float* units = q + e / Score::kStep;
+    Tile tile;
+    tile.load(keys + e, offsets);
+    const float* units = q + e / Score::kStep;
 #pragma GCC unroll 64
-      for (int i = 0; i < kSteps; ++i) {
-        const V k = Score::step(tile, i);
+    for (int i = 0; i < kSteps; ++i) {
+      const V k = Score::step(tile, i);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          acc[c][r] = Score::accumulate(I::set1(units[r * stride + i]), k, acc[c][r]);
-        }
+      for (int r = 0; r < R; ++r) {
+        acc[r] = Score::accumulate(I::set1(units[r * stride + i]), k, acc[r]);
       }
     }
   }
   if (e < head_width) {
     alignas(64) float sums[R * I::kLanes];
-#pragma GCC unroll 2
-    for (int c = 0; c < 2; ++c) {
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) I::store(sums + r * I::kLanes, acc[c][r]);
-      add_tail<Score, R>(keys + e, offsets + c * I::kLanes, head_width - e, q + e / Score::kStep,
-                         stride, sums);
+    for (int r = 0; r < R; ++r) I::store(sums + r * I::kLanes, acc[r]);
+    add_tail<Score, R>(keys + e, offsets, head_width - e, q + e / Score::kStep, stride, sums);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) acc[c][r] = I::load(sums + r * I::kLanes);
-    }
+    for (int r = 0; r < R; ++r) acc[r] = I::load(sums + r * I::kLanes);
   }
-#pragma GCC unroll 2
-  for (int c = 0; c < 2; ++c) {
-    const V factor = I::load(factors + c * I::kLanes);
+  const V factor = I::load(factors);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      I::store(scores + r * kAttentionPiece + c * I::kLanes, I::mul(acc[c][r], factor));
-    }
-  }
+  for (int r = 0; r < R; ++r) I::store(scores + r * kAttentionPiece, I::mul(acc[r], factor));
 }
 
 /// Keys of the turned copy that lie side by side.
