@@ -151,9 +151,15 @@ def document(machine, checks, rows, curves, runner):
     lines += list(machine.lines())
     lines += ["", "Written by:", "", "```sh", "bench/compare/build_llama_cpp" if machine.arguments.peer == "llama.cpp" else f"bench/compare/make_peer {machine.arguments.peer}",
               "bench/compare/run " + " ".join(short(word) for word in sys.argv[1:]), "```", ""]
-    lines += ["Both programs hold their model and take samples in alternation. A sample repeats its case for at least 0.4 s and counts "
-              "as its median time; one during which", "other processes used the processor is dropped and taken again. Cells: minimum / median / maximum. "
-              "The ratio is the median over the pairs (smallest to largest);", "above 1 this program is faster, or needs less. \"Of the best\" is the ratio of both programs' shortest samples, which other work on the machine lengthens least.", ""]
+    how = "" if machine.arguments.cpu_time else (
+        " A sample repeats its case for at least 0.4 s and counts as its median time; one during which\n"
+        "other processes used the processor is dropped and taken again.")
+    lines += [f"Both programs hold their model and take samples in alternation.{how} Cells: minimum / median / maximum.",
+              "The ratio is the median over the pairs (smallest to largest); above 1 this program is faster, or needs less. \"Of the best\" is the ratio of both",
+              "programs' shortest samples, which other work on the machine lengthens least.", ""]
+    if machine.arguments.cpu_time:
+        lines += ["**Processor time of one thread** (`--cpu-time`), because the machine was not quiet: all times are what the thread ran, not what passed. Other work "
+                  "still took part", "of the caches and of the memory bandwidth. A final table has two threads and the time that passed.", ""]
     lines += ["Checked before timing: " + "".join(check + "; " for check in checks) + "`llava bench` compares cached steps, prompts in parts and batches bit for bit; "
               "all logits are finite.", ""]
     header = ["work", "case", machine.arguments.peer, "llava", "ratio", "of the best", "goal", "verdict", "remark"]
