@@ -207,7 +207,13 @@ TEST_F(OpsTest, CacheNeedsPagesForEveryToken) {
     expect_refused([&] { attend(q, {bad}); });
   }
   expect_refused([&] { write(floats({2, 2, 4}), {slice(0, 2, 0, {0})}); });
-  expect_refused([&] { write(floats({2, 2, 8}, kHalf), {slice(0, 2, 0, {0})}); });
+  // Pages have a dtype of their own; int8 ones are nothing without their scales.
+  expect_accepted([&] { write(floats({2, 2, 8}, kHalf), {slice(0, 2, 0, {0})}); });
+  KvLayer no_scales{Tensor::zeros({3, 4, 2, 8}, DType::kInt8),
+                    Tensor::zeros({3, 4, 2, 8}, DType::kInt8)};
+  const std::array here{slice(0, 2, 0, {0})};
+  expect_refused([&] { ops::kv_write(ctx_, no_scales, k, k, here); });
+  expect_refused([&] { ops::attention_cached(ctx_, q, no_scales, here, {}); });
   expect_refused([&] { attend(floats({2, 3, 8}), {slice(0, 2, 0, {0})}); });
   KvLayer no_heads{floats({3, 4, 0, 8}), floats({3, 4, 0, 8})};
   expect_refused(
