@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <thread>
 
 #include "fake_engine.h"
@@ -183,7 +184,19 @@ TEST_F(EngineTest, PreemptionChangesNothing) {
       requests.push_back(std::move(request));
     }
     number_pictures(*fake.engine);
-    expect_all(*fake.engine, requests);
+    fake.engine->wait_until_idle();
+    // Nothing runs until all have come, so that they do compete for the pages.
+    std::latch all_submitted(1);
+    fake.runner->on_run = [&](const StepPlan&) { all_submitted.wait(); };
+    std::vector<std::shared_ptr<AnswerStream>> streams;
+    for (const GenerationRequest& request : requests) {
+      streams.push_back(fake.engine->submit(request));
+    }
+    all_submitted.count_down();
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      expect_answer(read_all(*streams[i]).front(), requests[i]);
+    }
+    fake.engine->wait_until_idle();
     const SchedulerStats stats = fake.engine->stats().scheduler;
     EXPECT_LE(stats.preemptions, 8 * 16);
     num_preemptions += stats.preemptions;
