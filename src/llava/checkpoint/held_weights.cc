@@ -15,12 +15,32 @@ bool is_projector_name(std::string_view name) {
   return name.find("mm_projector") != std::string_view::npos;
 }
 
+namespace {
+
+// A form of as many bits in which the weights of this one do not lie on their grid.
+DType other_grid(DType form) {
+  switch (form) {
+    case DType::kPackedQ4:
+      return DType::kPackedQ4Min;
+    case DType::kPackedQ4Min:
+      return DType::kPackedQ4;
+    case DType::kPackedQ8:
+      return DType::kPackedQ8Min;
+    default:
+      return DType::kPackedQ8;
+  }
+}
+
+}  // namespace
+
 DType HeldDtypes::of(std::string_view name, const Shape& shape, DType stored) const {
   const WeightPart part = weight_part(name, shape, is_head_tied_);
   if (part == WeightPart::kOther) return compute_dtype(name);
   if (is_packed(stored) && adapter_to_merge(name) != nullptr) {
-    const bool stays_packed = options_.keeps_packed && !options_.forms.of(part);
-    stored = stays_packed ? DType::kPackedQ8 : DType::kFloat32;
+    const auto asked = options_.forms.of(part);
+    if (!asked && !options_.keeps_packed) return compute_dtype(name);
+    const DType form = asked.value_or(DType::kPackedQ8);
+    return form == stored ? other_grid(form) : form;
   }
   if (const auto form = options_.forms.of(part)) {
     const bool has_as_few_bits =

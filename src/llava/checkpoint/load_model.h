@@ -41,7 +41,7 @@ struct LoadModelOptions {
   bool keeps_packed = false;
   /// Adds the adapters to the weights by the published rule (float16) instead of keeping them
   /// beside the weights. What is to be packed is packed afterwards; a matrix that its source has
-  /// packed then has 8 bits where `forms` says nothing.
+  /// packed then has another form than before, of 8 bits where `forms` says nothing.
   bool merges_adapters = false;
   /// Rounds decoder and projector weights to float16 first, as the original does on loading
   /// whatever is computed later.

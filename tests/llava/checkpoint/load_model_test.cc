@@ -168,13 +168,12 @@ TEST_F(LoadPacked, AdaptersStandBesidePackedWeights) {
   tensors_[name] = quantize_matrix(pool_, tensors_[name], DType::kPackedQ8).weight;
   use(tensors_);
   const auto again = load({.keeps_packed = true, .merges_adapters = true});
-  EXPECT_EQ(parameter(*again, name).dtype(), DType::kPackedQ8);
-  EXPECT_FALSE(std::ranges::equal(parameter(*again, name).bytes(), tensors_[name].bytes()));
+  EXPECT_EQ(parameter(*again, name).dtype(), DType::kPackedQ8Min);
 }
 
-// Steps of four bits are larger than what an adapter adds: on the weight's own grid the sum would
+// Steps are larger than what an adapter adds: on the weight's own grid the sum would
 // be rounded back to the weight.
-TEST_F(LoadPacked, AMergedAdapterLeavesTheGridOfFourBits) {
+TEST_F(LoadPacked, AMergedAdapterLeavesTheGrid) {
   const std::string name = std::string(kQuery) + ".weight";
   const Tensor packed = quantize_matrix(pool_, tensors_[name], DType::kPackedQ4Min).weight;
   tensors_[name] = packed;
@@ -192,6 +191,9 @@ TEST_F(LoadPacked, AMergedAdapterLeavesTheGridOfFourBits) {
   expect_held({.keeps_packed = true, .merges_adapters = true}, DType::kPackedQ8);
   expect_held({.forms = forms_of_4_bits(), .keeps_packed = true, .merges_adapters = true},
               DType::kPackedQ4);
+  expect_held({.forms = {.language = DType::kPackedQ4Min}, .merges_adapters = true},
+              DType::kPackedQ4);
+  EXPECT_EQ(parameter(*load({.merges_adapters = true}), name).dtype(), DType::kFloat32);
   EXPECT_EQ(parameter(*load({.keeps_packed = true}), name).dtype(), DType::kPackedQ4Min);
 }
 
