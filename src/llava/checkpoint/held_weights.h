@@ -21,7 +21,7 @@ bool is_projector_name(std::string_view name);
 ///
 /// A packed matrix that an adapter is merged into does not stay in its form, whose very grid it
 /// lies on: updates of less than half a step would all be rounded away. It has the form that is
-/// asked for, else 8 bits.
+/// asked for, else q8; where that is its own form, the other one of as many bits.
 class HeldDtypes {
  public:
   /// Keeps references to both.
