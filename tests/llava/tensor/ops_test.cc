@@ -214,12 +214,44 @@ TEST_F(OpsTest, CacheNeedsPagesForEveryToken) {
   const std::array here{slice(0, 2, 0, {0})};
   expect_refused([&] { ops::kv_write(ctx_, no_scales, k, k, here); });
   expect_refused([&] { ops::attention_cached(ctx_, q, no_scales, here, {}); });
+  expect_refused([&] { write(Tensor::zeros({2, 2, 8}, DType::kInt8), {slice(0, 2, 0, {0})}); });
   expect_refused([&] { attend(floats({2, 3, 8}), {slice(0, 2, 0, {0})}); });
   KvLayer no_heads{floats({3, 4, 0, 8}), floats({3, 4, 0, 8})};
   expect_refused(
       [&] { ops::attention_cached(ctx_, q, no_heads, std::array{slice(0, 2, 0, {0})}, {}); });
   layer.value_pages = floats({2, 4, 2, 8});
   expect_refused([&] { write(k, {slice(0, 2, 0, {0})}); });
+}
+
+TEST_F(OpsTest, PagesHaveADtypeOfTheirOwnAndInt8OnesScales) {
+  const Tensor q = floats({2, 4, 8});
+  const Tensor k = floats({2, 2, 8});
+  const std::array list{slice(0, 2, 6, {2, 0})};
+  const auto use = [&](const KvLayer& layer) {
+    KvLayer written = layer;
+    ops::kv_write(ctx_, written, k, k, list);
+    ops::attention_cached(ctx_, q, layer, list, {});
+  };
+  const auto expect_refused_use = [&](const KvLayer& layer) {
+    expect_refused([&] {
+      KvLayer written = layer;
+      ops::kv_write(ctx_, written, k, k, list);
+    });
+    expect_refused([&] { ops::attention_cached(ctx_, q, layer, list, {}); });
+  };
+  const Tensor halves = floats({3, 4, 2, 8}, kHalf);
+  const Tensor codes = Tensor::zeros({3, 4, 2, 8}, DType::kInt8);
+  const Tensor scales = floats({3, 4, 2});
+  backend_.num_calls = 0;
+  use({halves, halves});
+  use({codes, codes, scales, scales});
+  EXPECT_EQ(backend_.num_calls, 4);
+  expect_refused_use({codes, codes});
+  expect_refused_use({codes, codes, scales});
+  expect_refused_use({codes, codes, scales, floats({3, 4, 1})});
+  expect_refused_use({codes, codes, scales, floats({3, 4, 2}, kHalf)});
+  expect_refused_use({halves, halves, scales, scales});
+  expect_refused_use({codes, halves, scales, scales});
 }
 
 TEST_F(OpsTest, RowsStayInside) {

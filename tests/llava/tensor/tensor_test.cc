@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 #include <limits>
 #include <memory>
+#include <string>
 
 #include "llava/core/error.h"
 
@@ -196,6 +200,28 @@ TEST(TensorTest, CastRoundsAndKeepsShape) {
   // Between the two 16-bit formats through float32, where the first conversion is exact.
   EXPECT_EQ(host_cast(half, DType::kBFloat16).data<uint16_t>()[1], 0x3F80);
   EXPECT_EQ(host_cast(x, DType::kFloat64).data<double>()[1], static_cast<double>(values[1]));
+}
+
+TEST(TensorTest, LargeOnesAskForLargePages) {
+  if (!std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled")) {
+    GTEST_SKIP() << "the system has no transparent large pages";
+  }
+  const Tensor x = Tensor::empty({16, 1 << 20}, DType::kFloat32);
+  const auto middle = reinterpret_cast<uintptr_t>(x.rows(8, 9).bytes().data());
+  std::ifstream maps("/proc/self/smaps");
+  std::string line;
+  bool is_inside = false;
+  while (std::getline(maps, line)) {
+    uintptr_t begin = 0;
+    uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+      is_inside = begin <= middle && middle < end;
+    }
+    if (!is_inside || !line.starts_with("VmFlags:")) continue;
+    EXPECT_NE(line.find(" hg"), std::string::npos) << line;
+    return;
+  }
+  GTEST_SKIP() << "the system does not describe its mappings";
 }
 
 TEST(TensorTest, CastToTheSameTypeSharesMemory) {
