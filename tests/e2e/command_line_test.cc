@@ -102,7 +102,7 @@ TEST(CommandLine, FlagsTakeUnderscoresAndUnambiguousPrefixes) {
   const Json whole = json_of(run_llava(ask_golden("llava-v1.5-pad", "", "Hi")));
   const Json shortened =
       json_of(run_llava({"run", "--model_path", golden_model("llava-v1.5-pad"), "--que=Hi",
-                         "--temp", "0", "--dt=float32", "--max_new", "8", "--js"}));
+                         "--temp", "0", "--dt=float32", "--max_new", "8", "--json"}));
   EXPECT_EQ(whole["generated_ids"], shortened["generated_ids"]);
   EXPECT_EQ(whole["prompt_ids"], shortened["prompt_ids"]);
 }

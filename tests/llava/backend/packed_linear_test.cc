@@ -18,7 +18,7 @@ constexpr std::array kForms = {DType::kPackedQ4, DType::kPackedQ4Min, DType::kPa
                                DType::kPackedQ8Min, DType::kPackedQ8Half};
 
 // Inputs that share a scale: part of the operation's definition.
-std::size_t activation_block(DType form) { return packed_code_bits(form) == 4 ? 128 : 32; }
+constexpr std::size_t kActivationBlock = 32;
 
 Tensor packed_weight(Arguments& arguments, int64_t num_outputs, int64_t num_inputs, DType form) {
   Generator& generator = arguments.generator();
@@ -64,7 +64,7 @@ Expected product(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias
   const auto num_inputs = static_cast<std::size_t>(x_TI.dim(1));
   const auto num_outputs = static_cast<std::size_t>(weight_OI.dim(0));
   const DType form = weight_OI.dtype();
-  const std::vector<double> x = quantized(x_TI, activation_block(form));
+  const std::vector<double> x = quantized(x_TI, kActivationBlock);
   const std::vector<double> bias = bias_O.is_defined() ? to_doubles(bias_O) : std::vector<double>();
   const PackedLayout layout(form, weight_OI.shape());
   Expected expected({x_TI.dim(0), weight_OI.dim(0)});
