@@ -82,7 +82,8 @@ class LoadedModel final : public Model {
     const int64_t needed = tokens_needed(prompt, resolve_params(pretrained_, options, prompt));
     if (!engine_ || engine_->capacity_tokens() < needed) {
       engine_.reset();
-      engine_ = engine::open_engine(runtime_.context(), pretrained_, {}, needed);
+      const engine::EngineOptions engine_options;
+      engine_ = engine::open_engine(runtime_.context(), pretrained_, engine_options, needed);
     }
     return *engine_;
   }

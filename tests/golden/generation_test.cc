@@ -59,8 +59,9 @@ class OpenModel {
 
   engine::Generated generate(const engine::PreparedPrompt& prompt,
                              const engine::GenerationParams& params) {
+    const engine::EngineOptions options;
     const auto engine =
-        engine::open_engine(ctx_, pretrained_, {}, engine::tokens_needed(prompt, params));
+        engine::open_engine(ctx_, pretrained_, options, engine::tokens_needed(prompt, params));
     const auto stream = engine->submit(engine::make_request(prompt, params, {}));
     engine::Generated generated;
     while (const auto delta = stream->next()) {
