@@ -50,12 +50,12 @@ TEST(Library, CancelFromAnotherThreadEndsTheAnswer) {
       .temperature = 0,
       .on_text =
           [&](std::string_view) {
-            if (++num_texts == 3) std::jthread([&] { cancel.request_stop(); }).join();
+            if (++num_texts == 1) std::jthread([&] { cancel.request_stop(); }).join();
           },
       .cancel = cancel.get_token(),
   });
   EXPECT_EQ(reply.finish_reason, "cancelled");
-  EXPECT_EQ(num_texts, 3);
+  EXPECT_EQ(num_texts, 1);
 }
 
 TEST(Library, ErrorsNameWhatIsWrong) {

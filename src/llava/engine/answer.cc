@@ -124,6 +124,11 @@ Answer generate_answer(Engine& engine, const Pretrained& pretrained, const Prepa
   const std::stop_callback cancel(stop, [&] { stream->cancel(); });
   Answer answer;
   while (const auto delta = stream->next()) {
+    if (stop.stop_requested()) {
+      // What was on its way is not part of the answer.
+      answer.finish_reason = FinishReason::kCancelled;
+      continue;
+    }
     for (const TokenChoice& token : delta->tokens) {
       answer.ids.push_back(token.id);
       if (callbacks.on_id) callbacks.on_id(token.id);

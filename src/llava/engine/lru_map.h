@@ -21,8 +21,8 @@ template <class Key, class Value, class Hash = std::hash<Key>>
 class LruMap {
  public:
   explicit LruMap(std::size_t capacity) : capacity_(capacity) { LLAVA_CHECK(capacity > 0); }
-  LruMap(LruMap&&) = default;
-  LruMap& operator=(LruMap&&) = default;
+  LruMap(LruMap&&) noexcept = default;
+  LruMap& operator=(LruMap&&) noexcept = default;
 
   std::size_t size() const noexcept { return index_.size(); }
 

@@ -11,10 +11,10 @@
 namespace llava::engine {
 
 enum class BenchKind : uint8_t {
-  kPrefill,     ///< a prompt of `size` tokens
-  kDecode,      ///< one sequence's tokens after a context of `size`
-  kBatch,       ///< tokens of `size` sequences together, each after a context of kBatchContext
-  kEncode,      ///< vision tower and projector on one picture
+  kPrefill,  ///< a prompt of `size` tokens
+  kDecode,   ///< one sequence's tokens after a context of `size`
+  kBatch,    ///< tokens of `size` sequences together, each after a context of kBatchContext
+  kEncode,   ///< vision tower and projector on one picture
   /// From a picture and `size` text tokens to the first new one, through the engine.
   kFirstToken,
   /// The same for another text about a picture that the engine has seen.
