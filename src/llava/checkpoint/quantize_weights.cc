@@ -73,8 +73,9 @@ struct Fit {
 // form before keeps its weights. Finer steps find nothing: on weights like the normal distribution
 // 21 candidates leave the same relative error, 7.68 %, for twice the time.
 constexpr int kNumCandidates = 9;
+constexpr int kMiddleCandidate = kNumCandidates / 2;
 float candidate(float levels, int index) {
-  return levels + 0.25f * static_cast<float>(index - kNumCandidates / 2);
+  return levels + 0.25f * static_cast<float>(index - kMiddleCandidate);
 }
 
 // The best scale of x ~ scale * q with q in [low, high]. For given codes the scale follows from the
