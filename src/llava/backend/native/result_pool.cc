@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/backend/native/result_pool.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -14,6 +17,14 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
+// Sizes are rounded up to one of eight per power of two, so that steps of many different lengths
+// share buffers instead of leaving one of every size behind.
+std::size_t rounded(std::size_t size) {
+  if (size < ResultPool::kMinPooledBytes) return size;
+  const std::size_t unit = std::bit_floor(size) / 8;
+  return (size + unit - 1) / unit * unit;
+}
+
 }  // namespace
 
 /// Buffers that no tensor uses.
@@ -21,27 +32,33 @@ class ResultPool::Idle {
  public:
   ~Idle() { clear(); }
 
-  /// The smallest buffer that fits and is at most an eighth too large, or a new one.
-  Buffer take(std::size_t size) {
+  /// A buffer of the rounded size.
+  Buffer take(std::size_t wanted) {
+    const std::size_t size = rounded(wanted);
+    if (size < kMinPooledBytes) return allocate(size);
     const Buffer found = state_.with([&](State& state) {
-      Buffer* best = nullptr;
-      for (Buffer& buffer : state.buffers) {
-        if (buffer.size < size || buffer.size > size + size / 8) continue;
-        if (best == nullptr || buffer.size < best->size) best = &buffer;
-      }
-      if (best == nullptr) return Buffer{};
-      const Buffer taken = *best;
-      *best = state.buffers.back();
-      state.buffers.pop_back();
+      ++state.clock;
+      // From the back: what is not needed any more stays unused at the front.
+      const auto buffer = std::find_if(state.buffers.rbegin(), state.buffers.rend(),
+                                       [&](const Buffer& b) { return b.size == size; });
+      if (buffer == state.buffers.rend()) return Buffer{};
+      const Buffer taken = *buffer;
+      state.buffers.erase(std::next(buffer).base());
       state.bytes -= taken.size;
       return taken;
     });
     return found.base != nullptr ? found : allocate(size);
   }
 
-  void give_back(const Buffer& buffer) noexcept {
+  void give_back(Buffer buffer) noexcept {
+    if (buffer.size < kMinPooledBytes) {
+      std::free(buffer.base);
+      return;
+    }
     const bool is_kept = state_.with([&](State& state) {
+      drop_unused(state);
       if (state.bytes + buffer.size > kMaxIdleBytes) return false;
+      buffer.last_used = state.clock;
       try {
         state.buffers.push_back(buffer);
       } catch (const std::bad_alloc&) {
@@ -61,9 +78,23 @@ class ResultPool::Idle {
 
  private:
   struct State {
-    std::vector<Buffer> buffers;
+    std::vector<Buffer> buffers;  ///< least recently used first
     std::size_t bytes = 0;
+    uint64_t clock = 0;  ///< buffers taken so far
   };
+
+  // What a passing peak needed must not stay for good.
+  static void drop_unused(State& state) noexcept {
+    std::size_t num_old = 0;
+    while (num_old < state.buffers.size() &&
+           state.clock - state.buffers[num_old].last_used > kMaxIdleTakes) {
+      state.bytes -= state.buffers[num_old].size;
+      std::free(state.buffers[num_old].base);
+      ++num_old;
+    }
+    state.buffers.erase(state.buffers.begin(),
+                        state.buffers.begin() + static_cast<std::ptrdiff_t>(num_old));
+  }
 
   Buffer allocate(std::size_t size) {
     // Not aligned_alloc; tensor.cc says why.

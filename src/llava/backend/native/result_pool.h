@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "llava/tensor/tensor.h"
@@ -17,6 +18,11 @@ class ResultPool {
  public:
   /// Most memory that lies idle; a buffer that would make it more empties the pool instead.
   static constexpr std::size_t kMaxIdleBytes = std::size_t{256} << 20;
+
+  /// Smaller results are the allocator's: it has memory at hand for them.
+  static constexpr std::size_t kMinPooledBytes = std::size_t{128} << 10;
+  /// A buffer that lay idle while this many others were taken is freed.
+  static constexpr uint64_t kMaxIdleTakes = 4096;
 
   ResultPool();
 
@@ -31,6 +37,7 @@ class ResultPool {
   struct Buffer {
     std::byte* base = nullptr;  ///< from malloc
     std::size_t size = 0;       ///< usable bytes behind the alignment
+    uint64_t last_used = 0;
   };
   class Idle;
   class PooledStorage;
