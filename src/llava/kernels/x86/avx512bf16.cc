@@ -28,6 +28,11 @@ struct PairProduct {
     return tile.v[i];
   }
   [[gnu::always_inline]] static __m512 accumulate(__m512 x, __m512 w, __m512 sum) {
+#if defined(__clang__)
+    // Clang 16 does not come to an end (it crashes) where it may look through shuffles of float
+    // vectors into bfloat16 ones.
+    asm("" : "+v"(x), "+v"(w));
+#endif
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w));
   }
 };
