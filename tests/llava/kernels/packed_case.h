@@ -50,7 +50,6 @@ class PackedMatrix {
   double weight(int64_t output, int64_t input) const;
 
  private:
-  Packed form_;
   int64_t outputs_;
   int64_t inputs_;
   std::vector<double> weights_;
