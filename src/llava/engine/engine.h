@@ -59,6 +59,8 @@ struct EngineStats {
   int64_t accepted_tokens = 0;
 };
 
+class EngineLoop;
+
 /// Threads: safe. Streams may outlive the engine; they end with an error then.
 class Engine {
  public:
@@ -83,8 +85,7 @@ class Engine {
   int32_t capacity_tokens() const;
 
  private:
-  class Loop;
-  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<EngineLoop> loop_;
 };
 
 }  // namespace llava::engine

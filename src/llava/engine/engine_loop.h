@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// EngineLoop: the engine's thread with what it owns: scheduler, runner and the requests that run.
+// Its functions are in three files: engine_loop.cc has the step, engine_requests.cc the life of a
+// request, engine_recovery.cc what is done when something fails.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "llava/core/guarded.h"
+#include "llava/engine/engine.h"
+#include "llava/engine/generation_task.h"
+#include "llava/engine/request_inbox.h"
+
+namespace llava::engine {
+
+/// Threads: `submit`, `stats`, `wait_until_idle` are safe; all else is the loop's own thread's.
+class EngineLoop {
+ public:
+  /// As Engine::Engine.
+  EngineLoop(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
+             const text::Tokenizer& tokenizer, int32_t num_vocab);
+
+  /// As Engine's functions of these names.
+  std::shared_ptr<AnswerStream> submit(GenerationRequest request);
+  EngineStats stats() const;
+  void wait_until_idle() { inbox_.wait_until_idle(); }
+  int32_t capacity_tokens() const { return memory_.num_pages * config_.scheduler.page_size; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Active {
+    uint64_t number = 0;
+    GenerationRequest request;
+    std::shared_ptr<AnswerStream> stream;
+    std::vector<uint64_t> image_numbers;
+    SequenceId root = 0;
+    std::unique_ptr<GenerationTask> task;
+    Clock::time_point submitted;
+    std::optional<Clock::time_point> started;
+    std::optional<Clock::time_point> first_token;
+    AnswerUsage usage;
+  };
+
+  static double ms_between(Clock::time_point begin, Clock::time_point end) {
+    return std::chrono::duration<double, std::milli>(end - begin).count();
+  }
+
+  // engine_loop.cc: a step.
+  void open_scheduler();
+  void run(const std::stop_token& stop);
+  void step();
+  void note_started(const StepPlan& plan);
+  void encode(StepPlan& plan);
+  void run_items(StepPlan& plan);
+  /// What the runner threw, or null.
+  std::exception_ptr try_run(const StepPlan& plan);
+  /// Hands the logits to the tasks.
+  void deliver(const StepPlan& plan);
+  void count(int64_t EngineStats::*counter);
+  void publish_stats();
+
+  // engine_requests.cc: the life of a request.
+  void take_arrivals();
+  void begin(Arrival arrival);
+  static std::vector<Symbol> symbols_of(const Active& active);
+  /// Whose sequences these are, for finding the task of an item.
+  void note_owners(const Active& active);
+  /// The request of a sequence, or null when it has ended.
+  Active* owner_of(SequenceId sequence);
+  Active* find_image(uint64_t image);
+  void advance(Active& active, const LogitRows& rows);
+  void end_unwanted();
+  void exhaust(SequenceId sequence);
+  /// The answer is complete.
+  void retire(Active& active);
+  void forget(Active& active);
+
+  // engine_recovery.cc: what is done when something fails.
+  void encode_or_make_room(uint64_t image, const PreparedImage& picture);
+  /// A picture cannot be encoded: its requests fail and leave the plan.
+  void drop_shown(uint64_t image, StepPlan& plan, const std::exception_ptr& error);
+  /// A batch failed: each of its items is tried alone.
+  void run_one_by_one(StepPlan& plan);
+  void make_room();
+  /// The request has failed.
+  void drop(Active& active, const std::exception_ptr& error);
+  void fail_all(const std::exception_ptr& error);
+  /// Starts over with empty caches.
+  void reset(const std::exception_ptr& error) noexcept;
+
+  const EngineConfig config_;
+  const EngineMemory memory_;
+  const std::unique_ptr<Runner> runner_;
+  const text::Tokenizer& tokenizer_;
+  const int32_t num_vocab_;
+  ImageRegistry registry_;
+  RequestInbox inbox_;
+  Guarded<EngineStats> stats_;
+
+  // The thread's own.
+  std::optional<Scheduler> scheduler_;
+  std::map<uint64_t, std::unique_ptr<Active>> active_;
+  std::map<SequenceId, uint64_t> owners_;
+  uint64_t last_number_ = 0;
+  ChooserScratch scratch_;
+  StepLogits logits_;
+  int64_t generated_tokens_ = 0;
+  int64_t draft_tokens_ = 0;
+  int64_t accepted_tokens_ = 0;
+
+  std::jthread thread_;  // last: it uses all of the above
+};
+
+/// What callers see of an exception: memory that ran out is an Error like all others.
+std::exception_ptr as_error(const std::exception_ptr& error);
+
+/// Its message.
+std::string reason_of(const std::exception_ptr& error);
+
+}  // namespace llava::engine

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/engine/request_inbox.h"
+
+#include <utility>
+
+#include "llava/core/error.h"
+
+namespace llava::engine {
+
+void RequestInbox::push(Arrival arrival) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (num_queued_ >= max_queued_) {
+      fail(ErrorCode::kUnavailable,
+           "{} requests are waiting, the most that are allowed: try again later", num_queued_);
+    }
+    arrivals_.push_back(std::move(arrival));
+    ++num_queued_;
+    is_idle_ = false;
+  }
+  changed_.notify_all();
+}
+
+void RequestInbox::wait_for_work(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  if (!arrivals_.empty()) return;
+  is_idle_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, stop, [&] { return !arrivals_.empty(); });
+}
+
+std::optional<Arrival> RequestInbox::next() {
+  const std::lock_guard lock(mutex_);
+  if (arrivals_.empty()) return std::nullopt;
+  std::optional<Arrival> arrival(std::move(arrivals_.front()));
+  arrivals_.pop_front();
+  return arrival;
+}
+
+void RequestInbox::leave_queue() {
+  const std::lock_guard lock(mutex_);
+  --num_queued_;
+}
+
+void RequestInbox::fail_all(const std::exception_ptr& error) {
+  const std::lock_guard lock(mutex_);
+  for (Arrival& arrival : arrivals_) arrival.stream->fail(error);
+  arrivals_.clear();
+}
+
+void RequestInbox::wait_until_idle() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return is_idle_; });
+}
+
+}  // namespace llava::engine

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// RequestInbox: the bounded queue between those who ask and the engine's thread.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+
+#include "llava/engine/answer_stream.h"
+#include "llava/engine/generation_request.h"
+
+namespace llava::engine {
+
+/// A request on its way to the engine's thread.
+struct Arrival {
+  GenerationRequest request;
+  std::shared_ptr<AnswerStream> stream;
+  std::chrono::steady_clock::time_point time;
+};
+
+/// Requests count as queued from `push` until `leave_queue`, which is later than `next`: the engine
+/// takes them out at once, but they wait there for their turn.
+///
+/// Threads: safe; `wait_for_work`, `next`, `leave_queue` and `fail_all` are the engine thread's.
+class RequestInbox {
+ public:
+  explicit RequestInbox(int32_t max_queued) : max_queued_(max_queued) {}
+
+  /// Throws: Error(kUnavailable) when as many as are allowed are queued.
+  void push(Arrival arrival);
+  /// Waits until there is an arrival or a stop; the engine is idle meanwhile.
+  void wait_for_work(const std::stop_token& stop);
+  /// The oldest arrival; nothing when there is none.
+  std::optional<Arrival> next();
+  /// A request that was taken out has begun, or has ended without.
+  void leave_queue();
+  /// Ends the streams of all arrivals.
+  void fail_all(const std::exception_ptr& error);
+  /// Waits until the engine has nothing to do.
+  void wait_until_idle();
+
+ private:
+  const int32_t max_queued_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<Arrival> arrivals_;
+  int32_t num_queued_ = 0;
+  bool is_idle_ = false;
+};
+
+}  // namespace llava::engine
