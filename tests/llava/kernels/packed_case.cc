@@ -44,8 +44,7 @@ AlignedBytes::AlignedBytes(std::size_t count)
 }
 
 PackedMatrix::PackedMatrix(Packed form, int64_t outputs, int64_t inputs, Generator& generator)
-    : form_(form),
-      outputs_(outputs),
+    : outputs_(outputs),
       inputs_(inputs),
       weights_(index(outputs * inputs)),
       bytes_(index((outputs + 15) / 16 * packed_panel_bytes(form, inputs))) {
