@@ -24,6 +24,9 @@ void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel) n
     const SlabWeights ahead = slab_ahead<I, form, P>(args, panel, slab, slabs);
     const SlabRows x{args.x + row * slabs + slab, slabs};
     Tile<I, form, false>::template run<P, C>(w, &ahead, x, sums);
+    for (int64_t group = w.num_groups; group < ahead.num_groups; ++group) {
+      Tile<I, form, false>::template prefetch<P>(ahead, group);
+    }
   }
   for (int c = 0; c < C; ++c) {
     for (int p = 0; p < P; ++p) {

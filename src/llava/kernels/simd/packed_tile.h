@@ -302,9 +302,9 @@ void finish_panel(const PackedLinearArgs& args, int64_t row, int64_t output,
 template <class I, Packed form, int P>
 [[gnu::always_inline]] inline SlabWeights slab_ahead(const PackedLinearArgs& args, int64_t panel,
                                                      int64_t slab, int64_t slabs) {
-  const int64_t ahead = slab + I::kSlabsAhead;
-  if (ahead < slabs) return slab_of<form>(args, panel, ahead);
-  return slab_of<form>(args, panel + P, ahead - slabs < slabs ? ahead - slabs : 0);
+  int64_t ahead = slab + I::kSlabsAhead;
+  for (; ahead >= slabs; ahead -= slabs) panel += P;
+  return slab_of<form>(args, panel, ahead);
 }
 
 }  // namespace

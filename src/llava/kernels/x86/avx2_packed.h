@@ -23,7 +23,7 @@ struct Avx2Packed {
   static constexpr int kPanels = 1;
   static constexpr int kDirectRows = 3;
   static constexpr int kTileRows = 3;
-  static constexpr int kSlabsAhead = 3;
+  static constexpr int kSlabsAhead = 6;
   static constexpr bool kPreparesWeights = true;
   static constexpr bool kHasSignedCodes = false;
 
@@ -96,7 +96,7 @@ struct Avx2Packed {
   }
 
   LLAVA_INLINE void prefetch(const std::byte* p) {
-    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
   }
 #undef LLAVA_INLINE
 };

@@ -24,7 +24,7 @@ struct Avx512Packed {
   static constexpr int kPanels = 2;
   static constexpr int kDirectRows = 8;
   static constexpr int kTileRows = 6;
-  static constexpr int kSlabsAhead = 3;
+  static constexpr int kSlabsAhead = 6;
   static constexpr bool kPreparesWeights = false;
   static constexpr bool kHasSignedCodes = false;
 
@@ -81,8 +81,10 @@ struct Avx512Packed {
     return _mm512_reduce_add_epi32(sum);
   }
 
+  /// Into the second-level cache only: requests that wait for memory would take the few places of
+  /// the first level's, and loads would wait for them (bench/results/decode.md).
   LLAVA_INLINE void prefetch(const std::byte* p) {
-    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
   }
 #undef LLAVA_INLINE
 };
