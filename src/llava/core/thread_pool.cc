@@ -51,58 +51,81 @@ int default_thread_count() {
 
 }  // namespace
 
-// A job is open when its number, the upper half of `ticket`, is even; the lower half counts the
-// parts that have been taken. Parts are taken by comparing and swapping the ticket, so a thread
-// that wakes late cannot touch a job that it did not see, and nobody waits for threads that took no
-// part: on a busy machine those may not run for milliseconds.
+// Each thread owns a share of a job: the parts that are left of it are counted down in the lower
+// half of its ticket, whose upper half is the job's number. Parts are taken by comparing and
+// swapping the ticket, so a thread that wakes late cannot touch a job that it did not see, and
+// nobody waits for threads that took no part: on a busy machine those may not run for milliseconds.
+// A job stays as long as somebody holds a part of it, so what it is may be read after a part has
+// been taken.
 struct ThreadPool::State {
-  std::atomic<uint64_t> ticket{0};
-  std::atomic<uint32_t> num_parts{0};
-  std::atomic<const std::function<void(int64_t)>*> part{nullptr};
-  std::atomic<int> num_done{0};
+  struct alignas(64) Share {
+    std::atomic<uint64_t> ticket{0};
+  };
+
   // Raised with every job; idle workers wait for it to change.
-  std::atomic<int> epoch{0};
+  alignas(64) std::atomic<int> epoch{0};
   std::atomic<bool> is_stopping{false};
+  int64_t num_parts = 0;
+  const FunctionRef<void(int64_t, int)>* part = nullptr;
+  alignas(64) std::atomic<int> num_done{0};
   std::mutex error_mutex;
   std::exception_ptr error;
+  std::vector<Share> shares;
   std::vector<std::jthread> workers;
 
-  // Opens a job. The job before it has ended, so no thread can take a part until the last line.
-  void open(uint32_t count, const std::function<void(int64_t)>& function) {
-    const uint64_t job = ticket.load(std::memory_order_relaxed) >> 32;
-    // Closed first: whoever reads a new value below then fails to swap the old ticket.
-    ticket.store((job + 1) << 32, std::memory_order_relaxed);
-    num_parts.store(count, std::memory_order_release);
-    part.store(&function, std::memory_order_release);
+  explicit State(std::size_t num_threads) : shares(num_threads) {}
+
+  // End of a thread's share, which begins where that of the thread before ends.
+  int64_t share_end(std::size_t thread) const {
+    return num_parts * static_cast<int64_t>(thread + 1) / static_cast<int64_t>(shares.size());
+  }
+
+  // Opens a job. No part of the job before it is left, so nobody reads what changes here.
+  void open(int64_t count, const FunctionRef<void(int64_t, int)>& function) {
+    const uint64_t job = (shares[0].ticket.load(std::memory_order_relaxed) >> 32) + 1;
+    num_parts = count;
+    part = &function;
     num_done.store(0, std::memory_order_relaxed);
-    ticket.store((job + 2) << 32, std::memory_order_release);
+    int64_t begin = 0;
+    for (std::size_t thread = 0; thread < shares.size(); ++thread) {
+      const int64_t end = share_end(thread);
+      shares[thread].ticket.store(job << 32 | static_cast<uint64_t>(end - begin),
+                                  std::memory_order_release);
+      begin = end;
+    }
     epoch.fetch_add(1, std::memory_order_release);
     epoch.notify_all();
   }
 
-  // Runs parts until none is left to take.
-  void work() {
-    for (;;) {
-      uint64_t current = ticket.load(std::memory_order_acquire);
-      const uint32_t count = num_parts.load(std::memory_order_acquire);
-      const std::function<void(int64_t)>* function = part.load(std::memory_order_acquire);
-      const auto index = static_cast<uint32_t>(current);
-      const bool is_open = (current >> 32) % 2 == 0;
-      if (!is_open || index >= count) return;
-      if (!ticket.compare_exchange_weak(current, current + 1, std::memory_order_acq_rel,
-                                        std::memory_order_relaxed)) {
+  // Runs parts until none is left to take: of the thread's own share, then of the others'.
+  void work(std::size_t thread) {
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      work_on_share((thread + i) % shares.size(), static_cast<int>(thread));
+    }
+  }
+
+  void work_on_share(std::size_t owner, int thread) {
+    std::atomic<uint64_t>& ticket = shares[owner].ticket;
+    int done = 0;
+    int count = 0;  // read while a part is held: afterwards the next job may begin
+    uint64_t current = ticket.load(std::memory_order_acquire);
+    while (static_cast<uint32_t>(current) != 0) {
+      if (!ticket.compare_exchange_weak(current, current - 1, std::memory_order_acq_rel,
+                                        std::memory_order_acquire)) {
         continue;
       }
+      count = static_cast<int>(num_parts);
       try {
-        (*function)(index);
+        (*part)(share_end(owner) - static_cast<int64_t>(static_cast<uint32_t>(current)), thread);
       } catch (...) {
         const std::lock_guard lock(error_mutex);
         if (!error) error = std::current_exception();
       }
-      if (num_done.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<int>(count)) {
-        num_done.notify_one();
-      }
+      ++done;
+      current = ticket.load(std::memory_order_acquire);
     }
+    if (done == 0) return;
+    if (num_done.fetch_add(done, std::memory_order_acq_rel) + done == count) num_done.notify_one();
   }
 
   void wait_until_done(int count) {
@@ -117,7 +140,7 @@ struct ThreadPool::State {
     }
   }
 
-  void worker_loop() {
+  void worker_loop(std::size_t thread) {
     int seen = 0;
     for (;;) {
       int current = epoch.load(std::memory_order_acquire);
@@ -131,20 +154,22 @@ struct ThreadPool::State {
       }
       seen = current;
       if (is_stopping.load(std::memory_order_relaxed)) return;
-      work();
+      work(thread);
     }
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int num_threads) {
   if (num_threads < 0) {
     fail(ErrorCode::kInvalidArgument, "thread count is {}, expected 0 (all cores) or more",
          num_threads);
   }
   const int count = num_threads > 0 ? num_threads : default_thread_count();
-  state_->workers.reserve(static_cast<std::size_t>(count - 1));
-  for (int i = 1; i < count; ++i) {
-    state_->workers.emplace_back([state = state_.get()] { state->worker_loop(); });
+  const auto size = static_cast<std::size_t>(count);
+  state_ = std::make_unique<State>(size);
+  state_->workers.reserve(size - 1);
+  for (std::size_t thread = 1; thread < size; ++thread) {
+    state_->workers.emplace_back([state = state_.get(), thread] { state->worker_loop(thread); });
   }
 }
 
@@ -159,23 +184,27 @@ int ThreadPool::num_threads() const noexcept {
   return static_cast<int>(state_->workers.size()) + 1;
 }
 
-void ThreadPool::run(int64_t num_parts, const std::function<void(int64_t)>& part) {
+void ThreadPool::run(int64_t num_parts, FunctionRef<void(int64_t)> part) {
+  run(num_parts, [part](int64_t i, int) { part(i); });
+}
+
+void ThreadPool::run(int64_t num_parts, FunctionRef<void(int64_t, int)> part) {
   if (num_parts <= 0) return;
   if (num_parts == 1 || state_->workers.empty()) {
-    for (int64_t i = 0; i < num_parts; ++i) part(i);
+    for (int64_t i = 0; i < num_parts; ++i) part(i, 0);
     return;
   }
   LLAVA_CHECK(num_parts <= INT32_MAX, "{} parts", num_parts);
   State& state = *state_;
   state.error = nullptr;
-  state.open(static_cast<uint32_t>(num_parts), part);
-  state.work();
+  state.open(num_parts, part);
+  state.work(0);
   state.wait_until_done(static_cast<int>(num_parts));
   if (state.error) std::rethrow_exception(state.error);
 }
 
 void ThreadPool::run_ranges(int64_t count, int64_t min_range,
-                            const std::function<void(int64_t, int64_t)>& range) {
+                            FunctionRef<void(int64_t, int64_t)> range) {
   if (count <= 0) return;
   const int64_t num_ranges =
       std::clamp<int64_t>(count / std::max<int64_t>(1, min_range), 1, num_threads());

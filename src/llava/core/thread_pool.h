@@ -4,8 +4,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
+
+#include "llava/core/function_ref.h"
 
 namespace llava {
 
@@ -24,15 +25,18 @@ class ThreadPool {
 
   int num_threads() const noexcept;
 
-  /// Calls `part(i)` for every i in [0, num_parts) and returns when all have ended. Which thread
-  /// runs which part is not fixed, so parts must not depend on it. The first exception thrown by a
-  /// part is thrown again here; parts not begun by then may be left out.
-  void run(int64_t num_parts, const std::function<void(int64_t)>& part);
+  /// Calls `part(i)` for every i in [0, num_parts) and returns when all have ended. Each thread has
+  /// a contiguous share of the parts, takes them in order and then helps the others, so that which
+  /// thread runs which part is not fixed and parts must not depend on it. The first exception
+  /// thrown by a part is thrown again here; parts not begun by then may be left out.
+  void run(int64_t num_parts, FunctionRef<void(int64_t)> part);
+  /// The same for parts that need working memory of their own: `thread`, from 0 to num_threads() -
+  /// 1, is the number of the thread that runs the part.
+  void run(int64_t num_parts, FunctionRef<void(int64_t part, int thread)> part);
 
   /// Splits [0, count) into at most num_threads() contiguous ranges of at least `min_range` and
   /// calls `range(begin, end)` for each. Only for work whose results do not depend on the split.
-  void run_ranges(int64_t count, int64_t min_range,
-                  const std::function<void(int64_t, int64_t)>& range);
+  void run_ranges(int64_t count, int64_t min_range, FunctionRef<void(int64_t, int64_t)> range);
 
  private:
   struct State;

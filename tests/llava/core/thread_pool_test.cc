@@ -47,6 +47,39 @@ TEST_P(ThreadPoolTest, RunsEveryPartOnce) {
   pool_.run(-1, [](int64_t) { FAIL() << "no parts"; });
 }
 
+TEST_P(ThreadPoolTest, NoTwoPartsAtWorkHaveTheSameThreadNumber) {
+  std::vector<std::atomic<int>> at_work(static_cast<std::size_t>(GetParam()));
+  std::atomic<bool> is_alone = true;
+  for (int job = 0; job < 200; ++job) {
+    pool_.run(50, [&](int64_t, int thread) {
+      std::atomic<int>& mine = at_work.at(static_cast<std::size_t>(thread));
+      if (++mine != 1) is_alone = false;
+      --mine;
+    });
+  }
+  EXPECT_TRUE(is_alone);
+}
+
+// A thread streams what its parts read, so they lie side by side.
+TEST_P(ThreadPoolTest, EachThreadBeginsWithItsShareInOrder) {
+  const int64_t num_parts = 12;
+  std::vector<std::vector<int64_t>> parts_of(static_cast<std::size_t>(GetParam()));
+  pool_.run(num_parts, [&](int64_t part, int thread) {
+    parts_of[static_cast<std::size_t>(thread)].push_back(part);
+  });
+  for (int64_t thread = 0; thread < GetParam(); ++thread) {
+    const auto& parts = parts_of[static_cast<std::size_t>(thread)];
+    const int64_t begin = num_parts * thread / GetParam();
+    const int64_t end = num_parts * (thread + 1) / GetParam();
+    int64_t next = begin;
+    for (const int64_t part : parts) {
+      if (part < begin || part >= end) continue;  // another's, taken to help
+      EXPECT_GE(part, next);
+      next = part + 1;
+    }
+  }
+}
+
 TEST_P(ThreadPoolTest, ManySmallJobsSeeEachOthersResults) {
   std::vector<int64_t> values(3, 0);
   for (int64_t job = 0; job < 20000; ++job) {
