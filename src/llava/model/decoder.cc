@@ -20,12 +20,11 @@ Tensor SelfAttention::forward(Context& ctx, const Tensor& x_TD, const DecoderPas
                               KvLayer* cache) const {
   const int64_t num_tokens = x_TD.dim(0);
   const Shape key_shape{num_tokens, num_key_value_heads, head_dim};
-  const Tensor q_THE =
-      ops::rope(ctx, q_proj.forward(ctx, x_TD).reshape({num_tokens, num_heads, head_dim}),
-                pass.rope.cos_TE, pass.rope.sin_TE);
-  const Tensor k_TKE = ops::rope(ctx, k_proj.forward(ctx, x_TD).reshape(key_shape),
+  const auto [q_TD, k_TD, v_TD] = forward_all(ctx, x_TD, q_proj, k_proj, v_proj);
+  const Tensor q_THE = ops::rope(ctx, q_TD.reshape({num_tokens, num_heads, head_dim}),
                                  pass.rope.cos_TE, pass.rope.sin_TE);
-  const Tensor v_TKE = v_proj.forward(ctx, x_TD).reshape(key_shape);
+  const Tensor k_TKE = ops::rope(ctx, k_TD.reshape(key_shape), pass.rope.cos_TE, pass.rope.sin_TE);
+  const Tensor v_TKE = v_TD.reshape(key_shape);
   Tensor mixed_THE;
   if (cache != nullptr) {
     ops::kv_write(ctx, *cache, k_TKE, v_TKE, pass.sequences);

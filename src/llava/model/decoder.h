@@ -61,8 +61,8 @@ struct FeedForward {
   }
 
   Tensor forward(Context& ctx, const Tensor& x) const {
-    const Tensor gated = ops::silu_mul(ctx, gate_proj.forward(ctx, x), up_proj.forward(ctx, x));
-    return down_proj.forward(ctx, gated);
+    const auto [gate, up] = forward_all(ctx, x, gate_proj, up_proj);
+    return down_proj.forward(ctx, ops::silu_mul(ctx, gate, up));
   }
 };
 

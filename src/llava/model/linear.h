@@ -3,6 +3,9 @@
 // Linear: the one place where weight formats and LoRA adapters enter the model.
 #pragma once
 
+#include <array>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "llava/model/parameter.h"
@@ -39,5 +42,20 @@ struct Linear {
   /// Threads: const, safe to share.
   Tensor forward(Context& ctx, const Tensor& x) const;
 };
+
+/// What each layer makes of the same x, which is read once for all of them.
+/// Shapes, dtype, threads: as Linear::forward.
+void forward_all(Context& ctx, const Tensor& x,
+                 std::span<const std::reference_wrapper<const Linear>> layers,
+                 std::span<Tensor> results);
+template <class... Layers>
+std::array<Tensor, sizeof...(Layers)> forward_all(Context& ctx, const Tensor& x,
+                                                  const Layers&... layers) {
+  const std::array<std::reference_wrapper<const Linear>, sizeof...(Layers)> list{layers...};
+  std::array<Tensor, sizeof...(Layers)> results;
+  forward_all(ctx, x, std::span<const std::reference_wrapper<const Linear>>(list),
+              std::span<Tensor>(results));
+  return results;
+}
 
 }  // namespace llava::model

@@ -16,6 +16,12 @@ namespace llava {
 
 enum class Activation : uint8_t { kGelu, kGeluTanh, kQuickGelu, kSilu, kRelu };
 
+/// A weight [O, I] and its bias [O], undefined when it has none.
+struct LinearWeights {
+  const Tensor& weight_OI;
+  const Tensor& bias_O;
+};
+
 /// Threads: one thread at a time per backend object.
 class Backend {
  public:
@@ -32,6 +38,13 @@ class Backend {
 
   virtual Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) = 0;
   virtual Tensor linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) = 0;
+  /// One product after the other, unless a backend knows better.
+  virtual void linear_all(const Tensor& x_TI, std::span<const LinearWeights> weights,
+                          std::span<Tensor> results) {
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      results[i] = linear(x_TI, weights[i].weight_OI, weights[i].bias_O);
+    }
+  }
   virtual Tensor patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,
                              const Tensor& bias_D) = 0;
 

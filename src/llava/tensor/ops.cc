@@ -32,6 +32,25 @@ void check_vector(const Tensor& v, int64_t size, const Tensor& like) {
   LLAVA_CHECK(v.rank() == 1 && v.dim(0) == size, "{}, expected [{}]", to_text(v.shape()), size);
 }
 
+void check_linear(const Tensor& x, const LinearWeights& weights) {
+  const auto& [weight_OI, bias_O] = weights;
+  check_float(x);
+  check_weight(weight_OI);
+  if (!is_packed(weight_OI.dtype())) check_same_dtype(x, weight_OI);
+  LLAVA_CHECK(x.rank() >= 1 && weight_OI.rank() == 2 && x.dim(-1) == weight_OI.dim(1),
+              "{} times {}", to_text(x.shape()), to_text(weight_OI.shape()));
+  if (bias_O.is_defined()) check_vector(bias_O, weight_OI.dim(0), x);
+}
+
+Tensor as_rows(const Tensor& x) { return x.reshape({-1, x.dim(-1)}); }
+
+// Rows with the leading dimensions of `x`.
+Tensor with_dimensions_of(const Tensor& x, const Tensor& rows) {
+  Shape shape = x.shape();
+  shape.back() = rows.dim(-1);
+  return rows.reshape(std::move(shape));
+}
+
 void check_rows(std::span<const int32_t> rows, int64_t bound) {
   for (const int32_t row : rows) LLAVA_CHECK(row >= 0 && row < bound, "row {} of {}", row, bound);
 }
@@ -88,16 +107,18 @@ Tensor embedding(Context& ctx, const Tensor& table_VD, std::span<const int32_t> 
 }
 
 Tensor linear(Context& ctx, const Tensor& x, const Tensor& weight_OI, const Tensor& bias_O) {
-  check_float(x);
-  check_weight(weight_OI);
-  if (!is_packed(weight_OI.dtype())) check_same_dtype(x, weight_OI);
-  LLAVA_CHECK(x.rank() >= 1 && weight_OI.rank() == 2 && x.dim(-1) == weight_OI.dim(1),
-              "{} times {}", to_text(x.shape()), to_text(weight_OI.shape()));
-  if (bias_O.is_defined()) check_vector(bias_O, weight_OI.dim(0), x);
-  Shape shape = x.shape();
-  shape.back() = weight_OI.dim(0);
-  return ctx.backend.linear(x.reshape({-1, x.dim(-1)}), weight_OI, bias_O)
-      .reshape(std::move(shape));
+  check_linear(x, {weight_OI, bias_O});
+  if (x.rank() == 2) return ctx.backend.linear(x, weight_OI, bias_O);
+  return with_dimensions_of(x, ctx.backend.linear(as_rows(x), weight_OI, bias_O));
+}
+
+void linear_all(Context& ctx, const Tensor& x, std::span<const LinearWeights> weights,
+                std::span<Tensor> results) {
+  LLAVA_CHECK(results.size() == weights.size());
+  for (const LinearWeights& each : weights) check_linear(x, each);
+  if (x.rank() == 2) return ctx.backend.linear_all(x, weights, results);
+  ctx.backend.linear_all(as_rows(x), weights, results);
+  for (Tensor& result : results) result = with_dimensions_of(x, result);
 }
 
 Tensor patch_embed(Context& ctx, const Tensor& pixels_ICHW, const Tensor& weight_DCpp,

@@ -46,6 +46,10 @@ Tensor embedding(Context& ctx, const Tensor& table_VD, std::span<const int32_t> 
 /// forms), as docs/kernels.md defines; that rounding is part of the operation on every backend.
 Tensor linear(Context& ctx, const Tensor& x, const Tensor& weight_OI, const Tensor& bias_O);
 
+/// linear() of one x with several weights: results[i] is that of weights[i], to the last bit.
+void linear_all(Context& ctx, const Tensor& x, std::span<const LinearWeights> weights,
+                std::span<Tensor> results);
+
 /// Cuts square patches and projects them: pixels [I, C, S, S], weight [D, C, p, p], bias [D] or
 /// undefined -> [I, P, D] with P = (S / p)^2 in row-major order; pixels beyond the last whole patch
 /// are ignored. A convolution with kernel and stride p.

@@ -73,6 +73,21 @@ TEST_P(LinearTest, KeepsLeadingDimensions) {
             (Shape{0, 3}));
 }
 
+TEST_P(LinearTest, SeveralWeightsGiveWhatEachGivesAlone) {
+  const Tensor x = arguments.tensor({2, 3, 48}, dtype());
+  const Tensor wide = arguments.tensor({70, 48}, dtype());
+  const Tensor narrow = arguments.tensor({5, 48}, dtype());
+  const Tensor bias = arguments.tensor({5}, dtype());
+  const Tensor none;
+  const std::vector<LinearWeights> weights = {{wide, none}, {narrow, bias}};
+  std::vector<Tensor> results(2);
+  ops::linear_all(ctx(), x, weights, results);
+  EXPECT_EQ(results[0].shape(), (Shape{2, 3, 70}));
+  EXPECT_EQ(results[1].shape(), (Shape{2, 3, 5}));
+  EXPECT_EQ(to_doubles(host(results[0])), to_doubles(host(ops::linear(ctx(), x, wide, none))));
+  EXPECT_EQ(to_doubles(host(results[1])), to_doubles(host(ops::linear(ctx(), x, narrow, bias))));
+}
+
 TEST_P(LinearTest, ReadsAViewOfRows) {
   const Tensor x = arguments.tensor({9, 16}, dtype());
   const Tensor weight = arguments.tensor({10, 16}, dtype());

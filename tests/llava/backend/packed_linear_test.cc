@@ -117,6 +117,32 @@ TEST_P(PackedLinearTest, MatchesTheSumForAllFormsAndShapes) {
   }
 }
 
+// Forms, sizes and biases of their own, as the weights of one layer may have.
+TEST_P(PackedLinearTest, SeveralWeightsGiveWhatEachGivesAlone) {
+  for (const int64_t num_rows : {0, 1, 3, 33}) {
+    const Tensor x = arguments.tensor({num_rows, 130}, dtype(), 3.0);
+    const std::array weights = {packed_weight(arguments, 45, 130, DType::kPackedQ4),
+                                packed_weight(arguments, 1, 130, DType::kPackedQ8Half),
+                                packed_weight(arguments, 300, 130, DType::kPackedQ4),
+                                packed_weight(arguments, 16, 130, DType::kPackedQ4Min),
+                                packed_weight(arguments, 20, 130, DType::kPackedQ8)};
+    const Tensor bias = arguments.tensor({300}, dtype());
+    const Tensor none;
+    const std::vector<LinearWeights> list = {{weights[0], none},
+                                             {weights[1], none},
+                                             {weights[2], bias},
+                                             {weights[3], none},
+                                             {weights[4], none}};
+    std::vector<Tensor> results(list.size());
+    ops::linear_all(ctx(), x, list, results);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      const Tensor alone = ops::linear(ctx(), x, list[i].weight_OI, list[i].bias_O);
+      ASSERT_EQ(results[i].shape(), alone.shape());
+      EXPECT_EQ(to_doubles(host(results[i])), to_doubles(host(alone))) << num_rows << " " << i;
+    }
+  }
+}
+
 TEST_P(PackedLinearTest, ZeroRowsAndRowsOfZeros) {
   const Tensor weight = packed_weight(arguments, 20, 70, DType::kPackedQ4);
   EXPECT_EQ(ops::linear(ctx(), Tensor::zeros({0, 70}, dtype()), weight, {}).shape(),

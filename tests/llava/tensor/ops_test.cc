@@ -129,6 +129,20 @@ TEST_F(OpsTest, Linear) {
   expect_refused([&] { ops::linear(ctx_, Tensor(), floats({5, 4}), {}); });
 }
 
+TEST_F(OpsTest, LinearAllChecksEachWeight) {
+  const Tensor x = floats({2, 4});
+  const Tensor fits = floats({5, 4});
+  const Tensor too_wide = floats({5, 3});
+  const Tensor none;
+  const std::vector<LinearWeights> good = {{fits, none}, {fits, none}};
+  const std::vector<LinearWeights> bad = {{fits, none}, {too_wide, none}};
+  std::vector<Tensor> results(2);
+  ops::linear_all(ctx_, x, good, results);
+  EXPECT_EQ(results[1].shape(), (Shape{2, 5}));
+  expect_refused([&] { ops::linear_all(ctx_, x, bad, results); });
+  expect_refused([&] { ops::linear_all(ctx_, x, good, std::span(results).first(1)); });
+}
+
 TEST_F(OpsTest, PatchEmbed) {
   const Tensor weight = floats({8, 3, 4, 4});
   expect_accepted([&] { ops::patch_embed(ctx_, floats({2, 3, 9, 9}), weight, floats({8})); });

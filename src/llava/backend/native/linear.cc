@@ -55,7 +55,12 @@ void NativeBackend::run_linear(const kernels::LinearArgs& args, int64_t num_outp
 }
 
 Tensor NativeBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) {
-  if (is_packed(weight_OI.dtype())) return packed_linear(x_TI, weight_OI, bias_O);
+  if (is_packed(weight_OI.dtype())) {
+    const LinearWeights weights{weight_OI, bias_O};
+    Tensor result;
+    packed_linear(x_TI, {&weights, 1}, {&result, 1});
+    return result;
+  }
   const int64_t num_outputs = weight_OI.dim(0);
   Tensor out_TO = results_.empty({x_TI.dim(0), num_outputs}, x_TI.dtype());
   run_linear({.x = x_TI.bytes().data(),
@@ -68,6 +73,15 @@ Tensor NativeBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const 
               .out_stride = num_outputs},
              num_outputs, x_TI.dtype());
   return out_TO;
+}
+
+void NativeBackend::linear_all(const Tensor& x_TI, std::span<const LinearWeights> weights,
+                               std::span<Tensor> results) {
+  if (std::ranges::all_of(
+          weights, [](const LinearWeights& each) { return is_packed(each.weight_OI.dtype()); })) {
+    return packed_linear(x_TI, weights, results);
+  }
+  Backend::linear_all(x_TI, weights, results);
 }
 
 Tensor NativeBackend::patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,

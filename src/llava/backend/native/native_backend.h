@@ -35,6 +35,8 @@ class NativeBackend final : public Backend {
 
   Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) override;
   Tensor linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) override;
+  void linear_all(const Tensor& x_TI, std::span<const LinearWeights> weights,
+                  std::span<Tensor> results) override;
   Tensor patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,
                      const Tensor& bias_D) override;
 
@@ -64,8 +66,9 @@ class NativeBackend final : public Backend {
  private:
   /// Runs `args` over all outputs, split into panels for the pool.
   void run_linear(const kernels::LinearArgs& args, int64_t num_outputs, DType dtype);
-  /// linear() with a packed weight.
-  Tensor packed_linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O);
+  /// linear() with packed weights, which share the quantised rows of x and the threads.
+  void packed_linear(const Tensor& x_TI, std::span<const LinearWeights> weights,
+                     std::span<Tensor> results);
   /// embedding() from a packed table.
   Tensor packed_rows(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype);
   /// Attention over the layer's rows: pages of `page_size` positions, or with 0 the rows of the
