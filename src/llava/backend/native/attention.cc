@@ -210,25 +210,26 @@ Tensor NativeBackend::run_attention(const Tensor& q_THE, const KvLayer& layer, i
                                           .width = width,
                                           .window = spec.window,
                                           .num_threads = pool_.num_threads()});
-  const std::size_t scratch_bytes = kernels::attention_scratch_bytes(width);
-  const ScratchPool::Lease partials =
-      scratch_.borrow(static_cast<std::size_t>(plan.num_partial_floats) * sizeof(float));
-  auto* const partial_floats = reinterpret_cast<float*>(partials.data());
-  pool_.run(static_cast<int64_t>(plan.parts.size()), [&](int64_t index) {
+  // One working memory a thread, and the partial results behind them.
+  const std::size_t scratch_bytes = (kernels::attention_scratch_bytes(width) + 63) / 64 * 64;
+  const std::size_t all_scratch_bytes =
+      scratch_bytes * static_cast<std::size_t>(pool_.num_threads());
+  const ScratchPool::Lease scratch = scratch_.borrow(
+      all_scratch_bytes + static_cast<std::size_t>(plan.num_partial_floats) * sizeof(float));
+  auto* const partial_floats = reinterpret_cast<float*>(scratch.data() + all_scratch_bytes);
+  pool_.run(static_cast<int64_t>(plan.parts.size()), [&](int64_t index, int thread) {
     const Part& part = plan.parts[static_cast<std::size_t>(index)];
-    const ScratchPool::Lease scratch = scratch_.borrow(scratch_bytes);
     AttentionArgs args = args_of(*part.sequence, part.head_begin);
     args.num_key_heads = part.head_end - part.head_begin;
     args.row_begin = part.row_begin;
     args.row_end = part.row_end;
     args.piece_begin = part.piece;
     if (part.partial >= 0) args.partials = partial_floats + part.partial;
-    args.scratch = scratch.data();
+    args.scratch = scratch.data() + scratch_bytes * static_cast<std::size_t>(thread);
     kernel(args);
   });
   // Pieces of a context are few: this costs less than handing it to other threads.
   for (const Merge& merge : plan.merges) {
-    const ScratchPool::Lease scratch = scratch_.borrow(scratch_bytes);
     AttentionArgs args = args_of(*merge.sequence, 0);
     args.num_key_heads = cache.num_heads;
     args.row_end = merge.num_rows;

@@ -154,12 +154,24 @@ void attend_direct(const AttentionArgs& args, const AttentionScratch& scratch,
   KeyRange seen[I::kDirectRows];
   const KeyRange span = visible_in_piece(args, base, 0, num_rows, seen);
   const int64_t first = span.begin / kKeys * kKeys;
-  // The block after the one at j, while head h of that is at work.
-  const auto prefetch = [&](const T* all, int64_t j, int64_t h) {
-    const int64_t end = j + 2 * kKeys < span.end ? j + 2 * kKeys : span.end;
-    prefetch_rows(all + h * width, rows, j + kKeys, end, row_bytes);
+  // Asks for what is read kBytesAhead after head h of the block at j; behind the last block of
+  // `all` comes the first of `next`. Inlined, because GCC takes a function that does nothing else
+  // for one without effect and drops its calls.
+  constexpr int64_t kBytesAhead = 8192;
+  const int64_t blocks_ahead = kBytesAhead / (kKeys * row_bytes) + 1;
+  const auto prefetch = [&](const T* all, const T* next, int64_t j, int64_t h)
+      __attribute__((always_inline)) {
+    int64_t head = h + blocks_ahead;
+    for (; head >= args.num_key_heads; head -= args.num_key_heads) j += kKeys;
+    if (j >= span.end && next != nullptr) {
+      all = next;
+      j -= (span.end - first + kKeys - 1) / kKeys * kKeys;
+    }
+    prefetch_rows(all + head * width, rows, j, j + kKeys < span.end ? j + kKeys : span.end,
+                  row_bytes);
   };
 
+  for (int64_t h = -blocks_ahead; h < 0; ++h) prefetch(keys, values, first, h);
   if constexpr (!kHasScales) {
     fill_key_factors<kHasScales>(args, scratch, rows, 0, 0, kAttentionPiece);
   }
@@ -168,8 +180,7 @@ void attend_direct(const AttentionArgs& args, const AttentionScratch& scratch,
       if constexpr (kHasScales) {
         fill_key_factors<kHasScales>(args, scratch, rows, h, j, j + kKeys);
       }
-      prefetch(keys, j, h);
-      if (j + kKeys >= span.end) prefetch(values, first - kKeys, h);
+      prefetch(keys, values, j, h);
       score_direct<Score, I::kDirectRows>(
           keys + h * width, rows.offsets + j, width, scratch.q + h * num_rows * padded, padded,
           num_rows, scratch.key_factors + j, scratch.scores + h * num_rows * kAttentionPiece + j);
@@ -194,7 +205,7 @@ void attend_direct(const AttentionArgs& args, const AttentionScratch& scratch,
                   seen[r].end < j + kKeys ? seen[r].end : j + kKeys};
     }
     for (int64_t h = 0; h < args.num_key_heads; ++h) {
-      prefetch(values, j, h);
+      prefetch(values, nullptr, j, h);
       const CachedValues<T> head{values + h * width, rows};
       value_sums<I, I::kDirectRows>(head, scratch.scores + h * num_rows * kAttentionPiece,
                                     scratch.piece_sums + h * num_rows * padded, padded, width,
