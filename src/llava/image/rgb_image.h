@@ -28,8 +28,7 @@ struct RgbImage {
 
   RgbImage() = default;
   /// A black picture of the given size.
-  explicit RgbImage(ImageSize extent)
-      : size(extent), pixels(static_cast<size_t>(extent.width) * extent.height * 3) {}
+  explicit RgbImage(ImageSize extent);
 
   size_t row_bytes() const { return static_cast<size_t>(size.width) * 3; }
   uint8_t* row(int32_t y) { return pixels.data() + static_cast<size_t>(y) * row_bytes(); }

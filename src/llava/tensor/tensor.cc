@@ -9,33 +9,16 @@
 #include <new>
 #include <utility>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "llava/core/check.h"
 #include "llava/core/checked_math.h"
 #include "llava/core/float_formats.h"
+#include "llava/core/large_pages.h"
 #include "llava/tensor/packed.h"
 
 namespace llava {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-
-/// Asks for large pages where the system grants them on request: key and value pages and repacked
-/// weights are read a little at a time from many places, which small pages slow down.
-void request_large_pages([[maybe_unused]] std::byte* data, [[maybe_unused]] std::size_t num_bytes) {
-#if defined(__linux__)
-  constexpr std::size_t kLargePage = std::size_t{2} << 20;
-  if (num_bytes < 4 * kLargePage) return;
-  const auto begin = reinterpret_cast<std::uintptr_t>(data);
-  const std::uintptr_t first = (begin + kLargePage - 1) / kLargePage * kLargePage;
-  const std::uintptr_t end = (begin + num_bytes) / kLargePage * kLargePage;
-  // Only speed depends on it, so a refusal does not matter.
-  madvise(data + (first - begin), end - first, MADV_HUGEPAGE);
-#endif
-}
 
 class OwnedStorage final : public Storage {
  public:
@@ -50,6 +33,8 @@ class OwnedStorage final : public Storage {
     if (data_ == nullptr) {
       fail(ErrorCode::kResourceExhausted, "out of memory: {} bytes for a tensor", num_bytes);
     }
+    // Key and value pages and repacked weights are read a little at a time from many places, which
+    // small pages slow down.
     request_large_pages(data_, static_cast<std::size_t>(num_bytes));
   }
   ~OwnedStorage() override { std::free(base_); }
