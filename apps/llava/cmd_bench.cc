@@ -108,6 +108,9 @@ class Subject {
 
   const model::LlavaModel& model() const { return *model_; }
   Context context() { return session_ ? session_->runtime.context() : runtime_->context(); }
+  int num_threads() const {
+    return session_ ? session_->runtime.num_threads() : runtime_->num_threads();
+  }
   bool is_native() const { return is_native_; }
 
   engine::BenchReport report;
@@ -150,7 +153,7 @@ void answer_commands(Subject& subject, engine::Workload& workload) {
   fmt::print("{}\n", engine::bench_json(subject.report));
   std::fflush(stdout);
   for (std::string command; std::getline(std::cin, command);) {
-    fmt::print("{}\n", engine::run_bench_command(workload, command));
+    fmt::print("{}\n", engine::run_bench_command(workload, command, subject.num_threads()));
     std::fflush(stdout);
   }
 }

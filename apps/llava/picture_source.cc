@@ -6,9 +6,11 @@
 
 namespace llava::app {
 
-image::RgbImage load_picture(const std::string& location, const PictureOptions& options) {
+image::RgbImage load_picture(const std::string& location, const PictureOptions& options,
+                             int num_threads) {
   image::DecodeOptions decode;
   decode.max_pixels = options.max_pixels;
+  decode.num_threads = num_threads;
   decode.exif_transpose = options.exif_transpose;
   if (options.rgba_background == "white") decode.rgba_background = image::Rgb{255, 255, 255};
   const bool is_address = location.starts_with("http://") || location.starts_with("https://");

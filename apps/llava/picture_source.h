@@ -33,6 +33,7 @@ struct PictureOptions {
 ///
 /// Throws: Error(kNotFound), Error(kBadFormat), Error(kUnsupported), Error(kUnavailable) for an
 /// address that does not answer; all name the picture.
-image::RgbImage load_picture(const std::string& location, const PictureOptions& options);
+image::RgbImage load_picture(const std::string& location, const PictureOptions& options,
+                             int num_threads = 1);
 
 }  // namespace llava::app

@@ -52,8 +52,10 @@ std::vector<engine::PreparedImage> prepare_pictures(const Session& session,
                                                     double& preprocess_ms) {
   const double start = now_ms();
   std::vector<engine::PreparedImage> images;
+  const int num_threads = session.runtime.num_threads();
   for (const std::string& location : locations) {
-    images.push_back(engine::prepare_image(session.pretrained, load_picture(location, options)));
+    images.push_back(engine::prepare_image(
+        session.pretrained, load_picture(location, options, num_threads), num_threads));
   }
   preprocess_ms += now_ms() - start;
   return images;

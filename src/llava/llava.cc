@@ -33,9 +33,10 @@ engine::LoadRequest to_request(const ModelOptions& options, std::string_view mod
   return request;
 }
 
-image::RgbImage decode_picture(const Picture& picture) {
-  if (picture.bytes.empty()) return image::decode_file(picture.path);
-  return image::decode(std::as_bytes(std::span(picture.bytes)), "picture");
+image::RgbImage decode_picture(const Picture& picture, int num_threads) {
+  const image::DecodeOptions options{.num_threads = num_threads};
+  if (picture.bytes.empty()) return image::decode_file(picture.path, options);
+  return image::decode(std::as_bytes(std::span(picture.bytes)), "picture", options);
 }
 
 class LoadedModel final : public Model {
@@ -53,7 +54,9 @@ class LoadedModel final : public Model {
   Reply ask(const Question& question) override {
     std::vector<engine::PreparedImage> images;
     for (const Picture& picture : question.pictures) {
-      images.push_back(engine::prepare_image(pretrained_, decode_picture(picture)));
+      const int num_threads = runtime_.num_threads();
+      images.push_back(
+          engine::prepare_image(pretrained_, decode_picture(picture, num_threads), num_threads));
     }
     const engine::PreparedPrompt prompt = engine::prepare_prompt(
         pretrained_, engine::tokenize_prompt(pretrained_, prompt_text(question)), images);

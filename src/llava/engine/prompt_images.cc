@@ -50,7 +50,8 @@ int32_t PreparedPrompt::num_image_tokens() const {
   return count;
 }
 
-PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture) {
+PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture,
+                            int num_threads) {
   if (!pretrained.has_vision()) {
     fail(ErrorCode::kInvalidArgument,
          "model '{}' is a language model without a vision tower: it cannot look at pictures",
@@ -58,7 +59,8 @@ PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage&
   }
   PreparedImage prepared;
   prepared.layout = image::plan_layout(picture.size, pretrained.geometry);
-  image::PixelValues pixels = image::preprocess(picture, pretrained.processor, prepared.layout);
+  image::PixelValues pixels =
+      image::preprocess(picture, pretrained.processor, prepared.layout, num_threads);
   const Shape shape{pixels.num_tiles, 3, pixels.height, pixels.width};
   const auto values = std::make_shared<const std::vector<float>>(std::move(pixels.values));
   prepared.pixels_ICHW =

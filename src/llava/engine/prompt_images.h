@@ -29,10 +29,11 @@ struct PreparedPrompt {
   int32_t num_image_tokens() const;
 };
 
-/// Plans and preprocesses one picture by the checkpoint's rules.
+/// Plans and preprocesses one picture by the checkpoint's rules, a large one on `num_threads`.
 ///
 /// Throws: Error(kInvalidArgument) if the checkpoint has no vision tower.
-PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture);
+PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture,
+                            int num_threads = 1);
 
 /// Tokenizes a prompt that has one `<image>` for each picture, by the rule of the checkpoint's
 /// layout; ids hold text::kImageSentinel for each. With `has_single_begin` a prompt that is written

@@ -132,8 +132,8 @@ void fail_unsupported(const PictureRequest& request, std::string_view format,
 RgbImage decode(std::span<const std::byte> bytes, std::string_view source,
                 const DecodeOptions& options) {
   const Format& format = sniff(bytes, source, options);
-  Picture picture =
-      format.decode({bytes, source, options.max_pixels, options.rgba_background.has_value()});
+  Picture picture = format.decode({bytes, source, options.max_pixels,
+                                   options.rgba_background.has_value(), options.num_threads});
   if (options.rgba_background && !picture.alpha.empty()) {
     composite(picture, *options.rgba_background);
   }
@@ -150,7 +150,7 @@ RgbImage decode_file(const std::filesystem::path& path, const DecodeOptions& opt
 
 ImageSize probe_size(std::span<const std::byte> bytes, std::string_view source,
                      const DecodeOptions& options) {
-  return sniff(bytes, source, options).probe({bytes, source, options.max_pixels, false});
+  return sniff(bytes, source, options).probe({bytes, source, options.max_pixels});
 }
 
 }  // namespace llava::image

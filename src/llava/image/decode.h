@@ -30,6 +30,8 @@ struct DecodeOptions {
   /// Composite transparent pictures onto this colour, as transformers 5 does with white. Unset:
   /// drop alpha and keep the stored colours, as Pillow, the original and transformers 4 do.
   std::optional<Rgb> rgba_background;
+  /// Threads that may decode one large picture; the pixels do not depend on it.
+  int num_threads = 1;
 };
 
 /// Decodes a picture; of an animation the first frame.

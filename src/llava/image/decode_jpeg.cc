@@ -4,6 +4,7 @@
 // upsampling. libjpeg leaves on an error by longjmp: it only ever jumps over the trivial frames of
 // the `run` steps below, never over a destructor.
 #include <algorithm>
+#include <array>
 #include <csetjmp>
 #include <cstdio>
 // jpeglib.h needs FILE and size_t declared before it.
@@ -13,6 +14,7 @@
 
 #include <string>
 
+#include "llava/core/thread_pool.h"
 #include "llava/image/orientation.h"
 #include "llava/image/picture_format.h"
 
@@ -41,7 +43,9 @@ struct JpegDecoder {
   jpeg_source_mgr source{};
   std::jmp_buf on_error{};
   char message[JMSG_LENGTH_MAX] = {};
-  bool ended = false;  ///< the decoder asked for bytes after the last
+  bool ended = false;        ///< the decoder asked for bytes after the last
+  JDIMENSION row_begin = 0;  ///< rows that are wanted
+  JDIMENSION row_end = 0;
 
   JpegDecoder() = default;
   JpegDecoder(const JpegDecoder&) = delete;
@@ -145,10 +149,11 @@ bool start(JpegDecoder& decoder, RgbImage*) {
   return jpeg_start_decompress(&decoder.info) == TRUE;
 }
 
-/// Reads rows of the output's components to the end of each row of `image`, where `expand_row`
-/// expects them.
+/// Reads the wanted rows of the output's components to the front of each row of `image`, where
+/// `expand_grey` expects them.
 bool read_rows(JpegDecoder& decoder, RgbImage* image) {
-  while (decoder.info.output_scanline < decoder.info.output_height) {
+  if (decoder.row_begin > 0) jpeg_skip_scanlines(&decoder.info, decoder.row_begin);
+  while (decoder.info.output_scanline < decoder.row_end) {
     JSAMPROW row = image->pixels.data() +
                    static_cast<size_t>(decoder.info.output_scanline) * image->row_bytes();
     if (jpeg_read_scanlines(&decoder.info, &row, 1) != 1) return false;
@@ -206,6 +211,43 @@ ImageSize open_header(JpegDecoder& decoder, const PictureRequest& request) {
   return checked_size(request, decoder.info.image_width, decoder.info.image_height);
 }
 
+/// Makes rows [begin, end); all of them if there are four components.
+bool decode_rows(JpegDecoder& decoder, RgbImage& image, JDIMENSION begin, JDIMENSION end) {
+  decoder.row_begin = begin;
+  decoder.row_end = end;
+  const bool is_cmyk = decoder.info.num_components == 4;
+  return run(decoder, start, nullptr) && run(decoder, is_cmyk ? read_cmyk_rows : read_rows, &image);
+}
+
+/// Whether two decoders are faster than one: large pictures whose entropy-coded data are read as
+/// the rows are made. Those of several scans are read to their end before the first row.
+bool can_be_shared(JpegDecoder& decoder) {
+  constexpr int64_t kMinPixels = 1'000'000;
+  return int64_t{decoder.info.image_width} * decoder.info.image_height >= kMinPixels &&
+         decoder.info.num_components != 4 && jpeg_has_multiple_scans(&decoder.info) == FALSE;
+}
+
+/// Two decoders make the upper and the lower rows at the same time. The second one must read the
+/// codes of the upper rows, too, but makes no pixels of them. False if either stumbles: then one
+/// decoder alone says what is wrong.
+bool decode_together(const PictureRequest& request, RgbImage& image) {
+  // Reading codes takes 0.6 of the time of a row: so both end together.
+  const auto height = static_cast<JDIMENSION>(image.size.height);
+  constexpr JDIMENSION kLargestUnit = 32;  // rows of a unit of codes, at most
+  const JDIMENSION middle = height / 10 * 7 / kLargestUnit * kLargestUnit;
+  std::array<bool, 2> is_done{};
+  ThreadPool pool(2);
+  pool.run(2, [&](int64_t half) {
+    JpegDecoder decoder;
+    open(decoder, request);
+    is_done[static_cast<size_t>(half)] =
+        run(decoder, read_header, nullptr) &&
+        decode_rows(decoder, image, half == 0 ? 0 : middle, half == 0 ? middle : height) &&
+        !decoder.ended;  // a decoder that skips rows does not say that their codes were missing
+  });
+  return is_done[0] && is_done[1];
+}
+
 int orientation_of(const JpegDecoder& decoder) {
   for (auto* marker = decoder.info.marker_list; marker != nullptr; marker = marker->next) {
     const std::span<const uint8_t> block(marker->data, marker->data_length);
@@ -229,10 +271,11 @@ Picture decode_jpeg(const PictureRequest& request) {
   Picture picture;
   picture.image = RgbImage(open_header(decoder, request));
   picture.orientation = orientation_of(decoder);
-  const bool is_cmyk = decoder.info.num_components == 4;
-  if (!run(decoder, start, nullptr) ||
-      !run(decoder, is_cmyk ? read_cmyk_rows : read_rows, &picture.image)) {
-    fail_jpeg(decoder, request);
+  if (request.num_threads < 2 || !can_be_shared(decoder) ||
+      !decode_together(request, picture.image)) {
+    if (!decode_rows(decoder, picture.image, 0, decoder.info.image_height)) {
+      fail_jpeg(decoder, request);
+    }
   }
   if (decoder.info.num_components == 1) expand_grey(picture.image);
   return picture;

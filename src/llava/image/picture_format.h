@@ -21,6 +21,7 @@ struct PictureRequest {
   std::string_view source;  ///< names the file in messages
   int64_t max_pixels = 0;
   bool needs_alpha = false;  ///< alpha is wanted; readers may leave it out otherwise
+  int num_threads = 1;       ///< threads that readers may use; the pixels do not depend on it
 
   const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(bytes.data()); }
   size_t size() const { return bytes.size(); }

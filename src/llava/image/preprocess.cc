@@ -42,7 +42,7 @@ int32_t crop_begin(int32_t extent, int32_t crop) {
 }
 
 /// Resize and centre crop of the processor.
-RgbImage render_view(const Canvas& canvas, const ImageProcessorConfig& config) {
+RgbImage render_view(const Canvas& canvas, const ImageProcessorConfig& config, int num_threads) {
   const ImageSize resized = resized_size(canvas.size, config);
   const ImageSize view = config.do_center_crop ? config.crop_size : resized;
   if (int64_t{view.width} * view.height > kMaxViewPixels) {
@@ -58,7 +58,7 @@ RgbImage render_view(const Canvas& canvas, const ImageProcessorConfig& config) {
   window.x = std::max(begin.width, 0);
   window.y = std::max(begin.height, 0);
   window.size = {std::min(view.width, resized.width), std::min(view.height, resized.height)};
-  RgbImage content = resize_window(canvas, resized, window);
+  RgbImage content = resize_window(canvas, resized, window, num_threads);
   if (window.size == view) return content;
   RgbImage padded(view);
   for (int32_t y = 0; y < window.size.height; ++y) {
@@ -69,8 +69,8 @@ RgbImage render_view(const Canvas& canvas, const ImageProcessorConfig& config) {
   return padded;
 }
 
-RgbImage render_view(const RgbImage& image, const ImageProcessorConfig& config) {
-  return render_view(Canvas{image, image.size, {0, 0}, {}}, config);
+RgbImage render_view(const RgbImage& image, const ImageProcessorConfig& config, int num_threads) {
+  return render_view(Canvas{image, image.size, {0, 0}, {}}, config, num_threads);
 }
 
 /// The picture centred on a square of the mean colour.
@@ -100,7 +100,7 @@ RgbImage cut_tile(const RgbImage& resized, ImageSize paste_offset, int32_t x, in
 }
 
 std::vector<RgbImage> render_anyres_views(const RgbImage& image, const ImageProcessorConfig& config,
-                                          const ImageLayout& layout) {
+                                          const ImageLayout& layout, int num_threads) {
   const int32_t tile_size = config.tile_size();
   if (int64_t{layout.grid.width} * tile_size != layout.canvas.width ||
       int64_t{layout.grid.height} * tile_size != layout.canvas.height) {
@@ -114,13 +114,13 @@ std::vector<RgbImage> render_anyres_views(const RgbImage& image, const ImageProc
                               ? ImageSize{config.shortest_edge, config.shortest_edge}
                               : config.exact_size;
   std::vector<RgbImage> views;
-  views.push_back(render_view(resize(image, whole), config));
-  const RgbImage resized = resize(image, layout.resized);
+  views.push_back(render_view(resize(image, whole, num_threads), config, num_threads));
+  const RgbImage resized = resize(image, layout.resized, num_threads);
   for (int32_t row = 0; row < layout.grid.height; ++row) {
     for (int32_t column = 0; column < layout.grid.width; ++column) {
       views.push_back(render_view(
           cut_tile(resized, layout.paste_offset, column * tile_size, row * tile_size, tile_size),
-          config));
+          config, num_threads));
     }
   }
   return views;
@@ -145,7 +145,7 @@ std::array<float, 256> channel_values(const ImageProcessorConfig& config, size_t
 }  // namespace
 
 std::vector<RgbImage> render_views(const RgbImage& image, const ImageProcessorConfig& config,
-                                   const ImageLayout& layout) {
+                                   const ImageLayout& layout, int num_threads) {
   if (layout.original != image.size) {
     fail(ErrorCode::kInvalidArgument,
          "the layout was planned for {}x{} pixels and the picture has {}x{}; plan it again",
@@ -154,13 +154,13 @@ std::vector<RgbImage> render_views(const RgbImage& image, const ImageProcessorCo
   std::vector<RgbImage> views;
   switch (layout.mode) {
     case AspectMode::kSquare:
-      views.push_back(render_view(image, config));
+      views.push_back(render_view(image, config, num_threads));
       break;
     case AspectMode::kPad:
-      views.push_back(render_view(padded_to_square(image, config), config));
+      views.push_back(render_view(padded_to_square(image, config), config, num_threads));
       break;
     case AspectMode::kAnyres:
-      views = render_anyres_views(image, config, layout);
+      views = render_anyres_views(image, config, layout, num_threads);
       break;
   }
   return views;
@@ -195,8 +195,8 @@ PixelValues normalize_views(std::span<const RgbImage> views, const ImageProcesso
 }
 
 PixelValues preprocess(const RgbImage& image, const ImageProcessorConfig& config,
-                       const ImageLayout& layout) {
-  return normalize_views(render_views(image, config, layout), config);
+                       const ImageLayout& layout, int num_threads) {
+  return normalize_views(render_views(image, config, layout, num_threads), config);
 }
 
 }  // namespace llava::image

@@ -29,10 +29,10 @@ struct PixelValues {
 ///
 /// Throws: Error(kInvalidArgument) when the layout is of another size or its tiles do not fit the
 /// processor, Error(kBadFormat) when the processor's settings would make a view of more than 2^26
-/// pixels.   Threads: safe.
+/// pixels.   Threads: safe; `num_threads` is how many may share the resize of a large picture.
 /// Source: CLIPImageProcessor, LlavaNextImageProcessor, process_images of the original.
 std::vector<RgbImage> render_views(const RgbImage& image, const ImageProcessorConfig& config,
-                                   const ImageLayout& layout);
+                                   const ImageLayout& layout, int num_threads = 1);
 
 /// Rescales and normalises views of equal size.
 ///
@@ -43,6 +43,6 @@ PixelValues normalize_views(std::span<const RgbImage> views, const ImageProcesso
 
 /// render_views, then normalize_views.
 PixelValues preprocess(const RgbImage& image, const ImageProcessorConfig& config,
-                       const ImageLayout& layout);
+                       const ImageLayout& layout, int num_threads = 1);
 
 }  // namespace llava::image

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "llava/core/error.h"
+#include "llava/core/thread_pool.h"
 #include "llava/image/resample_row.h"
 
 namespace llava::image {
@@ -183,20 +184,22 @@ std::vector<int32_t> needed_rows(const Axis& axis) {
   return rows;
 }
 
-RgbImage resize_horizontally_first(const Canvas& canvas, const Axis& horizontal,
-                                   const Axis& vertical) {
+/// Result rows [begin, end), each source row taken once.
+void resize_band(const Canvas& canvas, const Axis& horizontal, const Axis& vertical, int32_t begin,
+                 int32_t end, RgbImage& result) {
   const RgbImage& image = canvas.image;
-  RgbImage result(window_size(horizontal, vertical));
-  VerticalPass pass(
-      vertical, border_row(horizontal, canvas.fill),
-      [&](int32_t y, const uint8_t* row) { std::memcpy(result.row(y), row, result.row_bytes()); });
+  const Axis band{.taps = {vertical.taps.begin() + begin, vertical.taps.begin() + end},
+                  .weights = vertical.weights};
+  VerticalPass pass(band, border_row(horizontal, canvas.fill), [&](int32_t y, const uint8_t* row) {
+    std::memcpy(result.row(begin + y), row, result.row_bytes());
+  });
   constexpr std::size_t kRows = RowResampler::kRows;
   RowResampler resampler(horizontal, image.size.width);
   std::vector<uint8_t> buffer(result.row_bytes() * kRows);
   std::array<const uint8_t*, kRows> sources;
   std::array<uint8_t*, kRows> targets;
   for (std::size_t r = 0; r < kRows; ++r) targets[r] = buffer.data() + r * result.row_bytes();
-  const std::vector<int32_t> rows = needed_rows(vertical);
+  const std::vector<int32_t> rows = needed_rows(band);
   for (std::size_t i = 0; i < rows.size(); i += kRows) {
     const std::size_t count = std::min(kRows, rows.size() - i);
     for (std::size_t r = 0; r < count; ++r) sources[r] = image.row(rows[i + r]);
@@ -204,6 +207,23 @@ RgbImage resize_horizontally_first(const Canvas& canvas, const Axis& horizontal,
     for (std::size_t r = 0; r < count; ++r) pass.add(rows[i + r], targets[r]);
   }
   pass.finish_all();
+}
+
+RgbImage resize_horizontally_first(const Canvas& canvas, const Axis& horizontal,
+                                   const Axis& vertical, int num_threads) {
+  RgbImage result(window_size(horizontal, vertical));
+  constexpr int64_t kMinPixels = 1'000'000;  // below, a thread costs more than it saves
+  const int64_t num_pixels = int64_t{canvas.image.size.width} * canvas.image.size.height;
+  if (num_threads < 2 || num_pixels < kMinPixels) {
+    resize_band(canvas, horizontal, vertical, 0, result.size.height, result);
+    return result;
+  }
+  ThreadPool pool(num_threads);
+  // The source rows of two neighbouring bands that overlap are summed by both.
+  pool.run_ranges(result.size.height, 8, [&](int64_t begin, int64_t end) {
+    resize_band(canvas, horizontal, vertical, static_cast<int32_t>(begin),
+                static_cast<int32_t>(end), result);
+  });
   return result;
 }
 
@@ -252,12 +272,13 @@ void check_sizes(const Canvas& canvas, ImageSize target, const Window& window) {
 
 }  // namespace
 
-RgbImage resize(const RgbImage& image, ImageSize target) {
+RgbImage resize(const RgbImage& image, ImageSize target, int num_threads) {
   if (image.size == target) return image;
-  return resize_window({image, image.size, {0, 0}, {}}, target, {0, 0, target});
+  return resize_window({image, image.size, {0, 0}, {}}, target, {0, 0, target}, num_threads);
 }
 
-RgbImage resize_window(const Canvas& canvas, ImageSize target, const Window& window) {
+RgbImage resize_window(const Canvas& canvas, ImageSize target, const Window& window,
+                       int num_threads) {
   check_sizes(canvas, target, window);
   const RgbImage& image = canvas.image;
   const Axis horizontal = make_axis(canvas.size.width, canvas.offset.width, image.size.width,
@@ -266,7 +287,7 @@ RgbImage resize_window(const Canvas& canvas, ImageSize target, const Window& win
                                   target.height, window.y, window.size.height);
   return shrinks_mostly_in_height(canvas.size, target)
              ? resize_vertically_first(canvas, horizontal, vertical)
-             : resize_horizontally_first(canvas, horizontal, vertical);
+             : resize_horizontally_first(canvas, horizontal, vertical, num_threads);
 }
 
 }  // namespace llava::image

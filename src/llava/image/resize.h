@@ -25,16 +25,18 @@ struct Window {
 
 /// Resizes a picture with the bicubic filter, widened on reduction (antialiasing).
 ///
-/// Units: pixels.   Throws: Error(kInvalidArgument) for a size below 1x1.   Threads: safe.
+/// Units: pixels.   Throws: Error(kInvalidArgument) for a size below 1x1.   Threads: safe; a large
+/// picture is resized on `num_threads`, with the same result for any number.
 /// Source: Pillow 13, Image.resize with Resampling.BICUBIC: two passes with 8 bits in between, the
 /// vertical one first where the height shrinks by more than twice what the width does, else second;
 /// weights in 22-bit fixed point. tests/data/image/resize.txt pins it.
-RgbImage resize(const RgbImage& image, ImageSize target);
+RgbImage resize(const RgbImage& image, ImageSize target, int num_threads = 1);
 
 /// The window of what `resize` would make of the canvas at size `target`; the cost depends on the
 /// picture and the window only, so a thin picture may stand for a huge canvas or result.
 ///
 /// Throws: Error(kInvalidArgument) for an empty size or a window outside of `target`.
-RgbImage resize_window(const Canvas& canvas, ImageSize target, const Window& window);
+RgbImage resize_window(const Canvas& canvas, ImageSize target, const Window& window,
+                       int num_threads = 1);
 
 }  // namespace llava::image

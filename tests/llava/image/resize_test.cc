@@ -119,6 +119,16 @@ TEST(Resize, WindowOfCanvasEqualsTheSamePartOfTheWhole) {
   }
 }
 
+TEST(Resize, ThreadsShareALargePicture) {
+  const RgbImage image = synthetic(1500, 1100);
+  const Canvas canvas{image, {1500, 1500}, {0, 200}, {122, 116, 104}};
+  const RgbImage alone = resize_window(canvas, {336, 336}, {10, 5, {300, 320}}, 1);
+  for (const int num_threads : {2, 3}) {
+    const RgbImage shared = resize_window(canvas, {336, 336}, {10, 5, {300, 320}}, num_threads);
+    EXPECT_EQ(shared.pixels, alone.pixels) << num_threads;
+  }
+}
+
 TEST(Resize, ThinPictureOnHugeCanvasStaysCheap) {
   const RgbImage line = synthetic(200000, 1);
   const RgbImage view = resize_window({line, {200000, 200000}, {0, 99999}, {122, 116, 104}},

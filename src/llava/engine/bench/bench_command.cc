@@ -51,13 +51,14 @@ std::string greedy(Workload& workload, std::string_view text) {
   return to_text(json);
 }
 
-std::string preprocess(std::string_view file) {
+std::string preprocess(std::string_view file, int num_threads) {
   constexpr int32_t kSide = 336;
   const image::ImageProcessorConfig processor{.shortest_edge = kSide, .crop_size = {kSide, kSide}};
   const auto start = std::chrono::steady_clock::now();
-  const image::RgbImage picture = image::decode_file(std::filesystem::path(file));
+  const image::RgbImage picture =
+      image::decode_file(std::filesystem::path(file), {.num_threads = num_threads});
   const image::PixelValues pixels =
-      image::preprocess(picture, processor, image::plan_layout(picture.size, {}));
+      image::preprocess(picture, processor, image::plan_layout(picture.size, {}), num_threads);
   const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
   OrderedJson json;
   json["ms"] = {time.count()};
@@ -67,9 +68,11 @@ std::string preprocess(std::string_view file) {
 
 }  // namespace
 
-std::string run_bench_command(Workload& workload, std::string_view command) {
+std::string run_bench_command(Workload& workload, std::string_view command, int num_threads) {
   if (command.starts_with(kGreedy)) return greedy(workload, command.substr(kGreedy.size()));
-  if (command.starts_with(kPreprocess)) return preprocess(command.substr(kPreprocess.size()));
+  if (command.starts_with(kPreprocess)) {
+    return preprocess(command.substr(kPreprocess.size()), num_threads);
+  }
   if (command != "memory") return bench_json(workload.run(parse_bench_case(command)));
   const MemoryUse use = memory_use();
   OrderedJson json;

@@ -20,7 +20,9 @@ namespace llava::engine {
 ///                                   does: {"ms": [...], "sha256": of the values}
 ///     memory                        {"bytes": ..., "peak_bytes": ...}
 ///
+/// `num_threads` is for pictures; the workload has its own.
+///
 /// Throws: Error(kInvalidArgument) for anything else, and what Workload::run throws.
-std::string run_bench_command(Workload& workload, std::string_view command);
+std::string run_bench_command(Workload& workload, std::string_view command, int num_threads);
 
 }  // namespace llava::engine
