@@ -13,11 +13,24 @@
 namespace llava::kernels {
 namespace {
 
+/// Asks for the lines that a tile's results will be written to: where outputs are many, no cache
+/// close by has them any more, and writes that wait fill the store queue.
+template <int P, int C>
+[[gnu::always_inline]] inline void prefetch_results(const PackedLinearArgs& args, int64_t row,
+                                                    int64_t panel) {
+  for (int c = 0; c < C; ++c) {
+    for (int p = 0; p < P; ++p) {
+      __builtin_prefetch(args.out + (row + c) * args.out_stride + (panel + p) * kPackedPanel, 1, 3);
+    }
+  }
+}
+
 /// P panels from `panel` on, C rows from `row` on, the weights as they lie.
 template <class I, Packed form, int P, int C>
 void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel) noexcept {
   alignas(64) float sums[C * P * kPackedPanel];
   for (float& sum : sums) sum = 0.0f;
+  prefetch_results<P, C>(args, row, panel);
   const int64_t slabs = slabs_of(args.num_inputs);
   for (int64_t slab = 0; slab < slabs; ++slab) {
     const SlabWeights w = slab_of<form>(args, panel, slab);
