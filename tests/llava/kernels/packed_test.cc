@@ -239,6 +239,22 @@ TEST_P(PackedKernelTest, NanAndInfinityReachTheirRowOnly) {
   }
 }
 
+TEST_P(PackedKernelTest, AnyBlockOfASlabMayBeSpecial) {
+  const int64_t inputs = 256;
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float special :
+       {0.0f, 0x1p-121f, 0x1p-120f, 0x1p127f, infinity, std::numeric_limits<float>::quiet_NaN()}) {
+    for (int64_t block = 0; block < inputs / 32; ++block) {
+      std::vector<float> x = random_activations(inputs, generator_);
+      for (int64_t i = 0; i < 32; ++i) x[index(32 * block + i)] = special;
+      const AlignedBytes got = quantized(table(), form(), x.data(), 1, inputs);
+      const AlignedBytes expected = quantized(scalar(), form(), x.data(), 1, inputs);
+      EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size()), 0)
+          << special << " in block " << block;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PackedKernelTest, testing::ValuesIn(packed_settings()),
                          [](const auto& setting) { return setting_text(setting.param); });
 

@@ -25,6 +25,7 @@ struct NeonPacked {
   static constexpr int kTileRows = 3;
   static constexpr int kSlabsAhead = 3;
   static constexpr bool kPreparesWeights = true;
+  static constexpr bool kQuantizesFourBlocks = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE V zero() { return vdupq_n_f32(0.0f); }

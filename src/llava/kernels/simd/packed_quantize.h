@@ -26,26 +26,76 @@ template <class I, int64_t count>
   return most / 127.0f;
 }
 
-template <class I, Packed form>
-[[gnu::always_inline]] inline void quantize_slab(const float* x, PackedActivations& record) {
-  constexpr int64_t kBlock = packed_activation_block(form);
-  constexpr int64_t kPart = kPackedGroup / packed_scales_per_group(form);
-  constexpr int64_t kParts = kPackedSlab / kPart;
-  for (int64_t i = 0; i < 4; ++i) {
-    record.scales[i] = i * kBlock < kPackedSlab
-                           ? quantize_block<I, kBlock>(x + i * kBlock, record.codes + i * kBlock)
-                           : 0.0f;
-    record.unused[i] = 0.0f;
-  }
+/// The first `count` sums of codes as `form` has them, and zeros.
+template <Packed form>
+[[gnu::always_inline]] inline void store_sums(const int32_t* sums, int64_t count,
+                                              PackedActivations& record) {
   for (int64_t part = 0; part < 8; ++part) {
-    const int32_t sum =
-        part < kParts ? I::template sum_codes<kPart>(record.codes + part * kPart) : 0;
+    const int32_t sum = part < count ? sums[part] : 0;
     if constexpr (packed_has_minimum(form)) {
       record.sums[part].number = static_cast<float>(sum);
     } else {
       record.sums[part].integer = -packed_zero(form) * sum;
     }
   }
+}
+
+template <class I, Packed form>
+[[gnu::always_inline]] inline void quantize_slab_blocks(const float* x, PackedActivations& record) {
+  constexpr int64_t kBlock = packed_activation_block(form);
+  constexpr int64_t kPart = kPackedGroup / packed_scales_per_group(form);
+  constexpr int64_t kParts = kPackedSlab / kPart;
+  int32_t sums[kParts];
+  for (int64_t i = 0; i < 4; ++i) {
+    record.scales[i] = i * kBlock < kPackedSlab
+                           ? quantize_block<I, kBlock>(x + i * kBlock, record.codes + i * kBlock)
+                           : 0.0f;
+  }
+  for (int64_t part = 0; part < kParts; ++part) {
+    sums[part] = I::template sum_codes<kPart>(record.codes + part * kPart);
+  }
+  store_sums<form>(sums, kParts, record);
+}
+
+/// Four blocks at a time where a vector is half a block: what is left of each is put together in
+/// one vector. False, with nothing done, if a block is zero or not finite.
+template <class I, Packed form>
+[[gnu::always_inline]] inline bool quantize_four_blocks(const float* x, PackedActivations& record) {
+  static_assert(packed_activation_block(form) == 2 * I::kLanes);
+  typename I::Int parts[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    parts[i] = I::max_abs_bits(I::zero_bits(), x + 32 * i);
+    parts[i] = I::max_abs_bits(parts[i], x + 32 * i + 16);
+  }
+  alignas(16) float to_codes[4];
+  if (!I::scales_of_blocks(parts, to_codes, record.scales)) return false;
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    parts[i] = I::round_to_int(I::mul(I::load(x + I::kLanes * i), I::set1(to_codes[i / 2])));
+    I::store_codes(record.codes + I::kLanes * i, parts[i]);
+  }
+  int32_t sums[8];
+  if constexpr (packed_scales_per_group(form) == 2) {
+    I::sum_each(parts, sums);
+    I::sum_each(parts + 4, sums + 4);
+    store_sums<form>(sums, 8, record);
+  } else {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) parts[i] = I::add_ints(parts[2 * i], parts[2 * i + 1]);
+    I::sum_each(parts, sums);
+    store_sums<form>(sums, 4, record);
+  }
+  return true;
+}
+
+template <class I, Packed form>
+[[gnu::always_inline]] inline void quantize_slab(const float* x, PackedActivations& record) {
+  for (float& unused : record.unused) unused = 0.0f;
+  if constexpr (I::kQuantizesFourBlocks) {
+    if (quantize_four_blocks<I, form>(x, record)) return;
+  }
+  quantize_slab_blocks<I, form>(x, record);
 }
 
 template <class I, Packed form>

@@ -26,6 +26,7 @@ struct Avx2Packed {
   static constexpr int kSlabsAhead = 6;
   static constexpr bool kPreparesWeights = true;
   static constexpr bool kHasSignedCodes = false;
+  static constexpr bool kQuantizesFourBlocks = false;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE V zero() { return _mm256_setzero_ps(); }

@@ -27,6 +27,7 @@ struct Avx512Packed {
   static constexpr int kSlabsAhead = 6;
   static constexpr bool kPreparesWeights = false;
   static constexpr bool kHasSignedCodes = false;
+  static constexpr bool kQuantizesFourBlocks = true;
 
 #define LLAVA_INLINE [[gnu::always_inline]] static inline
   LLAVA_INLINE V zero() { return _mm512_setzero_ps(); }
@@ -79,6 +80,35 @@ struct Avx512Packed {
       sum = _mm512_add_epi32(sum, _mm512_cvtepi8_epi32(codes));
     }
     return _mm512_reduce_add_epi32(sum);
+  }
+
+  /// Four numbers of which the i-th is vector i's lanes put together by `combine`, in any order.
+  template <class Combine>
+  LLAVA_INLINE __m128i reduce_each(const Int* v, Combine combine) {
+    const __m512i v01 =
+        combine(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    const __m512i v23 =
+        combine(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    const __m512i quarters =
+        combine(_mm512_unpacklo_epi64(v01, v23), _mm512_unpackhi_epi64(v01, v23));
+    const __m512i halves = combine(quarters, _mm512_shuffle_i64x2(quarters, quarters, 0x4E));
+    return _mm512_castsi512_si128(combine(halves, _mm512_shuffle_i64x2(halves, halves, 0xB1)));
+  }
+  LLAVA_INLINE void sum_each(const Int* v, int32_t* sums) {
+    const auto add = [](__m512i a, __m512i b) { return _mm512_add_epi32(a, b); };
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), reduce_each(v, add));
+  }
+  /// From the bits of four blocks' absolute values: 127 / the largest, and the largest / 127. False
+  /// if one of the largest is below kPackedSmallest or not finite.
+  LLAVA_INLINE bool scales_of_blocks(const Int* bits, float* to_codes, float* scales) {
+    const auto max = [](__m512i a, __m512i b) { return _mm512_max_epi32(a, b); };
+    const __m128 most = _mm_castsi128_ps(reduce_each(bits, max));
+    const __mmask8 is_small = _mm_cmp_ps_mask(most, _mm_set1_ps(kPackedSmallest), _CMP_NGE_UQ);
+    const __mmask8 is_endless = _mm_cmp_ps_mask(most, _mm_set1_ps(__builtin_inff()), _CMP_NLT_UQ);
+    if ((is_small | is_endless) != 0) return false;
+    _mm_storeu_ps(to_codes, _mm_div_ps(_mm_set1_ps(127.0f), most));
+    _mm_storeu_ps(scales, _mm_div_ps(most, _mm_set1_ps(127.0f)));
+    return true;
   }
 
   /// Into the second-level cache only: requests that wait for memory would take the few places of
