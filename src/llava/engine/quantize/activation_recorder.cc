@@ -25,8 +25,10 @@ Tensor ActivationRecorder::linear(const Tensor& x_TI, const Tensor& weight_OI,
     Sums& sums = it->second;
     sums.squares.resize(width);
     const auto values = host.data<float>();
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      sums.squares[i % width] += double{values[i]} * double{values[i]};
+    for (std::size_t row = 0; row < values.size(); row += width) {
+      for (std::size_t i = 0; i < width; ++i) {
+        sums.squares[i] += double{values[row + i]} * double{values[row + i]};
+      }
     }
     sums.num_rows += static_cast<int64_t>(values.size() / width);
   }
