@@ -25,9 +25,11 @@ template <int P, int C>
   }
 }
 
-/// P panels from `panel` on, C rows from `row` on, the weights as they lie.
+/// P panels from `panel` on, C rows from `row` on, the weights as they lie; with `fetches_ahead`
+/// those that come next are fetched from memory.
 template <class I, Packed form, int P, int C>
-void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel) noexcept {
+void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel,
+                     bool fetches_ahead) noexcept {
   alignas(64) float sums[C * P * kPackedPanel];
   for (float& sum : sums) sum = 0.0f;
   prefetch_results<P, C>(args, row, panel);
@@ -36,7 +38,8 @@ void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel) n
     const SlabWeights w = slab_of<form>(args, panel, slab);
     const SlabWeights ahead = slab_ahead<I, form, P>(args, panel, slab, slabs);
     const SlabRows x{args.x + row * slabs + slab, slabs};
-    Tile<I, form, false>::template run<P, C>(w, &ahead, x, sums);
+    Tile<I, form, false>::template run<P, C>(w, fetches_ahead ? &ahead : nullptr, x, sums);
+    if (!fetches_ahead) continue;
     for (int64_t group = w.num_groups; group < ahead.num_groups; ++group) {
       Tile<I, form, false>::template prefetch<P>(ahead, group);
     }
@@ -49,28 +52,32 @@ void multiply_direct(const PackedLinearArgs& args, int64_t row, int64_t panel) n
 }
 
 template <class I, Packed form, int P, int C>
-void multiply_direct_panels(const PackedLinearArgs& args, int64_t row, int64_t panel,
-                            int64_t end) noexcept {
-  for (; panel + P <= end; panel += P) multiply_direct<I, form, P, C>(args, row, panel);
+void multiply_direct_panels(const PackedLinearArgs& args, int64_t row, int64_t panel, int64_t end,
+                            bool fetches_ahead) noexcept {
+  for (; panel + P <= end; panel += P) {
+    multiply_direct<I, form, P, C>(args, row, panel, fetches_ahead);
+  }
   if constexpr (P > 1) {
-    if (panel < end) multiply_direct_panels<I, form, P / 2, C>(args, row, panel, end);
+    if (panel < end) {
+      multiply_direct_panels<I, form, P / 2, C>(args, row, panel, end, fetches_ahead);
+    }
   }
 }
 
 /// num_rows <= C rows from `row` on.
 template <class I, Packed form, int C>
 void multiply_few_rows(const PackedLinearArgs& args, int64_t row, int64_t num_rows, int64_t begin,
-                       int64_t end) noexcept {
+                       int64_t end, bool fetches_ahead) noexcept {
   if constexpr (C > 1) {
     if (num_rows < C) {
-      return multiply_few_rows<I, form, C - 1>(args, row, num_rows, begin, end);
+      return multiply_few_rows<I, form, C - 1>(args, row, num_rows, begin, end, fetches_ahead);
     }
   }
-  multiply_direct_panels<I, form, I::kPanels, C>(args, row, begin, end);
+  multiply_direct_panels<I, form, I::kPanels, C>(args, row, begin, end, fetches_ahead);
 }
 
 /// Rows in turns at kPanels panels, as many rows at a time as the second-level cache holds beside
-/// the weights.
+/// the weights, which the first turn fetches.
 template <class I, Packed form>
 void multiply_in_turns(const PackedLinearArgs& args, int64_t begin, int64_t end) noexcept {
   const int64_t cached_turns = (cached_rows(args.num_inputs) + I::kTileRows - 1) / I::kTileRows;
@@ -83,7 +90,8 @@ void multiply_in_turns(const PackedLinearArgs& args, int64_t begin, int64_t end)
       for (int64_t turn = first; turn < last; ++turn) {
         const int64_t row = args.num_rows * turn / turns;
         const int64_t num_rows = args.num_rows * (turn + 1) / turns - row;
-        multiply_few_rows<I, form, I::kTileRows>(args, row, num_rows, panel, panel_end);
+        multiply_few_rows<I, form, I::kTileRows>(args, row, num_rows, panel, panel_end,
+                                                 turn == first);
       }
     }
   }
@@ -95,7 +103,7 @@ void packed_linear(const PackedLinearArgs& args) noexcept {
   const int64_t begin = args.output_begin / kPackedPanel;
   const int64_t end = (args.output_end + kPackedPanel - 1) / kPackedPanel;
   if (args.num_rows <= I::kDirectRows) {
-    multiply_few_rows<I, form, I::kDirectRows>(args, 0, args.num_rows, begin, end);
+    multiply_few_rows<I, form, I::kDirectRows>(args, 0, args.num_rows, begin, end, true);
   } else if constexpr (I::kPreparesWeights) {
     multiply_prepared_rows<I, form>(args, begin, end);
   } else {
