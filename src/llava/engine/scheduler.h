@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "llava/core/config.h"
+#include "llava/engine/answer_length.h"
 #include "llava/engine/encoder_cache.h"
 #include "llava/engine/kv_blocks.h"
 #include "llava/engine/prefix_tree.h"
@@ -204,8 +205,6 @@ class Scheduler {
   bool can_admit(const Sequence& sequence, int32_t num_cached) const;
   void admit(Sequence& sequence);
   void make_progress(StepPlan& plan, int64_t now_ms);
-  double expected_output(const Sequence& sequence) const;
-  void note_output_length(int32_t num_tokens);
 
   SchedulerConfig config_;
   KvBlocks blocks_;
@@ -218,11 +217,7 @@ class Scheduler {
   std::vector<SequenceId> exhausted_;
   SequenceId next_id_ = 1;
   int32_t encode_budget_ = 0;
-  double conservativeness_ = 1.0;
-  int32_t clean_steps_ = 0;
-  int64_t num_outputs_ = 0;
-  double output_mean_ = 0;
-  double output_square_ = 0;
+  AnswerLength answer_length_;
   SchedulerStats stats_;
 };
 
