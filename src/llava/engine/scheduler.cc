@@ -122,9 +122,10 @@ void Scheduler::append(SequenceId id, std::span<const int32_t> tokens) {
 
 void Scheduler::truncate(SequenceId id, int32_t length) {
   Sequence& sequence = get(id);
-  LLAVA_CHECK(length >= sequence.lock.num_pages * config_.page_size);
   LLAVA_CHECK(length >= sequence.prompt_tokens);
   LLAVA_CHECK(length <= sequence.num_tokens());
+  // After a preemption the cached pages may reach into drafts; they are held as a whole.
+  if (length < sequence.lock.num_pages * config_.page_size) push_back(sequence);
   sequence.symbols.resize(static_cast<std::size_t>(length));
   sequence.num_computed = std::min(sequence.num_computed, length);
   sequence.num_delivered = std::min(sequence.num_delivered, length);
@@ -155,16 +156,20 @@ void Scheduler::finish_all(uint64_t owner) {
   for (const SequenceId id : owned) finish(id);
 }
 
-void Scheduler::preempt(Sequence& sequence) {
+void Scheduler::push_back(Sequence& sequence) {
   insert_into_tree(sequence);
   release_pages(sequence);
   sequence.num_computed = 0;
   sequence.is_running = false;
   std::erase(running_, sequence.id);
+  enqueue(sequence, /*is_returning=*/true);
+}
+
+void Scheduler::preempt(Sequence& sequence) {
+  push_back(sequence);
   ++sequence.num_preemptions;
   ++stats_.preemptions;
   answer_length_.note_preemption();
-  enqueue(sequence, /*is_returning=*/true);
 }
 
 std::vector<SequenceId> Scheduler::take_exhausted() { return std::exchange(exhausted_, {}); }

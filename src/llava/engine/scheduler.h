@@ -5,6 +5,7 @@
 // preemption and fair admission, all in plain integers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -53,7 +54,8 @@ struct SchedulerConfig {
         "cached prefix)",
         one_of({"fair", "fcfs", "lpm"}));
     v.field("max-wait-boost-ms", max_wait_boost_ms,
-            "a request that has waited this long goes first under every policy", at_least(0));
+            "a request that has waited this long goes first; under fair, first of its client's",
+            at_least(0));
     v.field("prefix-cache", prefix_cache, "keep the KV of finished prompts for those that follow",
             one_of({"on", "off"}));
   }
@@ -174,6 +176,11 @@ class Scheduler {
 
     int32_t num_tokens() const { return static_cast<int32_t>(symbols.size()); }
     int32_t num_pending() const { return num_tokens() - num_computed; }
+    /// What may be taken from the prefix cache, and one more: no position whose logits are wanted.
+    std::span<const Symbol> cacheable() const {
+      return std::span(symbols).first(
+          std::min(symbols.size(), static_cast<std::size_t>(num_delivered) + 1));
+    }
     bool is_decoding() const { return num_pending() > 0 && num_computed >= num_delivered; }
   };
 
@@ -188,6 +195,8 @@ class Scheduler {
   void insert_into_tree(Sequence& sequence);
   void release_pages(Sequence& sequence);
   void release_images(Sequence& sequence, int32_t below);
+  /// Back into the queue; what was computed stays in the prefix tree.
+  void push_back(Sequence& sequence);
   void preempt(Sequence& sequence);
   Sequence* choose_victim(const Sequence* keep);
   void enqueue(const Sequence& sequence, bool is_returning);

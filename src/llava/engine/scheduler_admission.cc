@@ -32,7 +32,7 @@ void Scheduler::admit(Sequence& sequence) {
   waiting_.remove(sequence.id);
   sequence.is_running = true;
   if (has_prefix_cache()) {
-    sequence.lock = tree_.match(sequence.cache_scope, sequence.symbols, sequence.pages);
+    sequence.lock = tree_.match(sequence.cache_scope, sequence.cacheable(), sequence.pages);
     sequence.num_computed = sequence.lock.num_pages * config_.page_size;
   }
   if (!sequence.has_started) {
@@ -49,7 +49,7 @@ void Scheduler::plan_admissions(StepPlan& plan, int32_t& token_budget, int32_t& 
                                 int64_t now_ms) {
   const auto cached_tokens = [&](SequenceId id) {
     const Sequence& sequence = get(id);
-    return has_prefix_cache() ? tree_.peek(sequence.cache_scope, sequence.symbols) : 0;
+    return has_prefix_cache() ? tree_.peek(sequence.cache_scope, sequence.cacheable()) : 0;
   };
   while (token_budget > 0 && chunk_budget > 0) {
     const auto next = waiting_.next(now_ms, cached_tokens);

@@ -27,29 +27,33 @@ bool WaitingQueue::remove(SequenceId sequence) {
   return true;
 }
 
-bool WaitingQueue::goes_before(const Entry& a, const Entry& b, int64_t now_ms,
-                               const CachedTokens& cached_tokens) const {
-  const bool a_is_late = now_ms - a.arrival_ms >= max_wait_ms_;
-  const bool b_is_late = now_ms - b.arrival_ms >= max_wait_ms_;
-  if (a_is_late != b_is_late) return a_is_late;
-  if (a_is_late) return a.arrival_ms < b.arrival_ms;
-  if (a.priority != b.priority) return a.priority > b.priority;
+bool WaitingQueue::goes_before(const Entry& a, const Entry& b, const Moment& moment) const {
+  const auto is_late = [&](const Entry& e) { return moment.now_ms - e.arrival_ms >= max_wait_ms_; };
+  const bool a_is_late = is_late(a);
+  const bool b_is_late = is_late(b);
+  const int32_t a_priority = a_is_late ? moment.highest_priority : a.priority;
+  const int32_t b_priority = b_is_late ? moment.highest_priority : b.priority;
+  if (a_priority != b_priority) return a_priority > b_priority;
+  // Before lateness: nobody is starved by a client that was served less, but a client whose flood
+  // is late would starve the others.
   if (policy_ == SchedulePolicy::kFair && a.client != b.client) {
     const double a_service = service(a.client);
     const double b_service = service(b.client);
     if (a_service != b_service) return a_service < b_service;
   }
+  if (a_is_late != b_is_late) return a_is_late;
+  if (a_is_late) return a.arrival_ms < b.arrival_ms;
   if (a.is_returning != b.is_returning) return a.is_returning;
   switch (policy_) {
     case SchedulePolicy::kFirstCome:
       return a.arrival_ms < b.arrival_ms;
     case SchedulePolicy::kLongestPrefix:
-      return cached_tokens(a.sequence) > cached_tokens(b.sequence);
+      return moment.cached_tokens(a.sequence) > moment.cached_tokens(b.sequence);
     case SchedulePolicy::kFair:
       break;
   }
   const auto rank = [&](const Entry& e) {
-    const double share = static_cast<double>(cached_tokens(e.sequence)) /
+    const double share = static_cast<double>(moment.cached_tokens(e.sequence)) /
                          static_cast<double>(std::max(1, e.prompt_tokens));
     return static_cast<double>(e.arrival_ms) - kPrefixBonusMs * share;
   };
@@ -58,11 +62,17 @@ bool WaitingQueue::goes_before(const Entry& a, const Entry& b, int64_t now_ms,
 
 std::optional<SequenceId> WaitingQueue::next(int64_t now_ms,
                                              const CachedTokens& cached_tokens) const {
-  const Entry* best = nullptr;
+  if (entries_.empty()) return std::nullopt;
+  Moment moment{.now_ms = now_ms,
+                .highest_priority = entries_.front().priority,
+                .cached_tokens = cached_tokens};
   for (const Entry& entry : entries_) {
-    if (best == nullptr || goes_before(entry, *best, now_ms, cached_tokens)) best = &entry;
+    moment.highest_priority = std::max(moment.highest_priority, entry.priority);
   }
-  if (best == nullptr) return std::nullopt;
+  const Entry* best = &entries_.front();
+  for (const Entry& entry : entries_) {
+    if (goes_before(entry, *best, moment)) best = &entry;
+  }
   return best->sequence;
 }
 

@@ -38,7 +38,8 @@ class WaitingQueue {
   /// Cached tokens of a waiting sequence's prompt.
   using CachedTokens = std::function<int32_t(SequenceId)>;
 
-  /// Under every policy a sequence that has waited `max_wait_ms` becomes first.
+  /// A sequence that has waited `max_wait_ms` becomes first, whatever its priority; under kFair
+  /// among those of its client, whose turn comes by service.
   WaitingQueue(SchedulePolicy policy, int64_t max_wait_ms)
       : policy_(policy), max_wait_ms_(max_wait_ms) {}
 
@@ -65,8 +66,13 @@ class WaitingQueue {
     int64_t num_active = 0;
   };
 
-  bool goes_before(const Entry& a, const Entry& b, int64_t now_ms,
-                   const CachedTokens& cached_tokens) const;
+  struct Moment {
+    int64_t now_ms = 0;
+    int32_t highest_priority = 0;  ///< of all that wait
+    const CachedTokens& cached_tokens;
+  };
+
+  bool goes_before(const Entry& a, const Entry& b, const Moment& moment) const;
 
   SchedulePolicy policy_;
   int64_t max_wait_ms_;
