@@ -47,8 +47,7 @@ BatchAnswers::BatchAnswers(Session& session, BatchAnswerOptions options, std::st
       conv_mode_(engine::choose_conv_mode(session.pretrained, options_.conv_mode)),
       stop_(std::move(stop)),
       grammar_(engine::make_grammar(session.pretrained, options_.answer)),
-      engine_(engine::open_engine(session.runtime.context(), session.pretrained,
-                                  session.engine_options, 1)) {}
+      engine_(session.open_engine(1)) {}
 
 std::future<engine::BatchAnswer> BatchAnswers::submit(engine::BatchQuestion question) {
   try {

@@ -80,7 +80,9 @@ OrderedJson to_json(const Session& session, const engine::PreparedPrompt& prompt
   result["generated_ids"] = answer.ids;
   result["usage"] = {{"prompt_tokens", prompt.num_tokens()},
                      {"image_tokens", prompt.num_image_tokens()},
-                     {"completion_tokens", answer.ids.size()}};
+                     {"completion_tokens", answer.ids.size()},
+                     {"draft_tokens", answer.draft_tokens},
+                     {"accepted_tokens", answer.accepted_tokens}};
   result["timings"] = {{"load_ms", session.load_ms},
                        {"preprocess_ms", preprocess_ms},
                        {"encode_ms", answer.timings.encode_ms},

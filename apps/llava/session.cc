@@ -36,12 +36,18 @@ Session::Session(const RuntimeOptions& options, const engine::LoadRequest& reque
                             {"ms", load_ms}});
 }
 
+std::unique_ptr<engine::Engine> Session::open_engine(int64_t least_tokens) {
+  Context ctx = runtime.context();
+  if (!draft) draft = engine::load_draft_model(ctx, pretrained, engine_options);
+  return engine::open_engine(ctx, pretrained, engine_options, least_tokens, draft.get());
+}
+
 engine::Engine& Session::engine_for(const engine::PreparedPrompt& prompt,
                                     const engine::AnswerOptions& options) {
   const int64_t needed = tokens_needed(prompt, resolve_params(pretrained, options, prompt));
   if (!engine || engine->capacity_tokens() < needed) {
     engine.reset();
-    engine = engine::open_engine(runtime.context(), pretrained, engine_options, needed);
+    engine = open_engine(needed);
   }
   return *engine;
 }

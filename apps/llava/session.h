@@ -21,12 +21,16 @@ struct Session {
   engine::Pretrained pretrained;
   double load_ms = 0;
   engine::EngineOptions engine_options;
+  std::unique_ptr<engine::Pretrained> draft;  ///< opened with the engine when the options name one
   std::unique_ptr<engine::Engine> engine;
 
   /// The session's engine, with room for this answer: opened with the first question, and again
   /// for one that needs a larger cache.
   engine::Engine& engine_for(const engine::PreparedPrompt& prompt,
                              const engine::AnswerOptions& options);
+
+  /// An engine with these options.
+  std::unique_ptr<engine::Engine> open_engine(int64_t least_tokens);
 
   Session(const RuntimeOptions& options, const engine::LoadRequest& request);
 };

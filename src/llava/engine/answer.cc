@@ -140,6 +140,8 @@ Answer generate_answer(Engine& engine, const Pretrained& pretrained, const Prepa
   answer.text = text::strip_space(answer.text);
   const AnswerUsage usage = stream->usage();
   answer.cached_tokens = usage.cached_tokens;
+  answer.draft_tokens = usage.draft_tokens;
+  answer.accepted_tokens = usage.accepted_tokens;
   answer.timings = {.encode_ms = usage.encode_ms,
                     .prefill_ms = usage.first_token_ms - usage.queue_ms - usage.encode_ms,
                     .first_token_ms = usage.first_token_ms,

@@ -73,7 +73,9 @@ struct Answer {
   std::string text;  ///< special tokens skipped, outer whitespace trimmed, cut at a stop string
   std::vector<int32_t> ids;
   FinishReason finish_reason = FinishReason::kLength;
-  int32_t cached_tokens = 0;  ///< of the prompt, computed for an earlier one
+  int32_t cached_tokens = 0;    ///< of the prompt, computed for an earlier one
+  int32_t draft_tokens = 0;     ///< guessed ahead (speculative decoding)
+  int32_t accepted_tokens = 0;  ///< of those, right
   AnswerTimings timings;
 };
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Greedy or sampled answers, `num_choices` of them from one prompt. With drafts, the positions of
-// several guessed tokens are computed in one step; each position's token is then chosen exactly as
-// without them, and the first wrong guess ends the step's gain.
+// Greedy or sampled answers, `num_choices` of them from one prompt. With drafts, from the text
+// itself or from a draft model, the positions of several guessed tokens are computed in one step;
+// each position's token is then chosen exactly as without them, and the first wrong guess ends the
+// step's gain.
 #include <algorithm>
 #include <optional>
 
 #include "llava/core/check.h"
+#include "llava/engine/draft_model.h"
+#include "llava/engine/draft_pace.h"
 #include "llava/engine/generation_task.h"
 #include "llava/engine/prompt_lookup.h"
 #include "llava/engine/stop.h"
@@ -38,8 +41,12 @@ class Choice {
         checker_(context.request.stop, context.request.includes_stop_string) {
     if (context.request.grammar != nullptr) matcher_.emplace(context.request.grammar);
     if (context.max_draft_tokens > 0) {
-      lookup_.emplace(PromptLookupParams{.max_draft = context.max_draft_tokens},
-                      prompt_text(context.request.prompt));
+      const std::vector<int32_t> prompt = prompt_text(context.request.prompt);
+      lookup_.emplace(PromptLookupParams{.max_draft = context.max_draft_tokens}, prompt);
+      if (context.draft_model != nullptr) {
+        followed_.emplace(*context.draft_model, context.request_number, prompt);
+        pace_.emplace(context.max_draft_tokens, context.draft_model->cost_per_token());
+      }
     }
   }
 
@@ -52,6 +59,7 @@ class Choice {
     chooser_.accept(id);
     if (matcher_) LLAVA_CHECK(matcher_->accept(id), "token {} is not of the grammar", id);
     if (lookup_) lookup_->append(id);
+    if (followed_) followed_->append(id);
     ++num_tokens_;
     delta.tokens.push_back(std::move(chosen));
     // Rows beyond the vocabulary pad published tables; like the published decoders, they are no
@@ -76,20 +84,43 @@ class Choice {
     delta.stop_string = checker_.matched().value_or("");
   }
 
-  /// Guesses at what follows.
-  std::vector<int32_t> draft(const TaskContext& context) {
-    if (!lookup_) return {};
-    const int32_t room = context.request.params.max_new_tokens - num_tokens_ - 1;
-    const auto guess = lookup_->draft(std::max(0, room));
-    return {guess.begin(), guess.end()};
+  /// Guesses at what follows the newest token: from the text, or by asking the draft model, whose
+  /// guesses come with take_guesses.
+  void draft(const TaskContext& context) {
+    if (!lookup_) return;
+    const int32_t room = std::max(0, context.request.params.max_new_tokens - num_tokens_ - 1);
+    const auto guess = lookup_->draft(room);
+    drafts.assign(guess.begin(), guess.end());
+    is_draft_of_model_ = drafts.empty() && followed_.has_value();
+    if (!is_draft_of_model_) return;
+    followed_->want(std::min(room, pace_->next_length()));
   }
-  void report(int32_t num_drafted, int32_t num_accepted) {
-    if (lookup_) lookup_->report(num_drafted, num_accepted);
+  /// Whether the draft model had guesses; they are `drafts` now.
+  bool take_guesses() {
+    if (!is_draft_of_model_ || !drafts.empty()) return false;
+    drafts = followed_->take();
+    return !drafts.empty();
+  }
+  /// What became of `drafts`.
+  void report() {
+    const auto num_drafted = static_cast<int32_t>(drafts.size());
+    if (is_draft_of_model_) {
+      pace_->report(num_drafted, num_accepted);
+    } else if (lookup_) {
+      lookup_->report(num_drafted, num_accepted);
+    }
+  }
+
+  /// Nothing will be drafted any more.
+  void leave_draft_model() {
+    followed_.reset();
+    is_draft_of_model_ = false;
   }
 
   int32_t index;
   SequenceId sequence;
-  std::vector<int32_t> drafts;
+  std::vector<int32_t> drafts;  ///< behind the newest token of the sequence
+  int32_t num_accepted = 0;     ///< of them, so far
 
  private:
   TokenChooser chooser_;
@@ -97,6 +128,9 @@ class Choice {
   StopChecker checker_;
   std::optional<text::grammar::Matcher> matcher_;
   std::optional<PromptLookup> lookup_;
+  std::optional<DraftSequence> followed_;  ///< by the draft model
+  std::optional<DraftPace> pace_;          ///< of the draft model's guesses
+  bool is_draft_of_model_ = false;
   int32_t num_tokens_ = 0;
 };
 
@@ -115,6 +149,13 @@ class ChoicesTask final : public GenerationTask {
       for (Choice& choice : choices_) advance(choice, rows);
     } else {
       advance(choice_of(rows.sequence), rows);
+    }
+  }
+
+  void take_guesses() override {
+    for (const SequenceId sequence : sequences_) {
+      Choice& choice = choice_of(sequence);
+      if (choice.take_guesses()) context_.scheduler.append(sequence, choice.drafts);
     }
   }
 
@@ -143,42 +184,53 @@ class ChoicesTask final : public GenerationTask {
     AnswerDelta delta;
     delta.choice = choice.index;
     choice.end(reason, delta);
+    choice.leave_draft_model();
     finish(choice.sequence);
     context_.stream.push(std::move(delta));
   }
 
-  // Rows follow the last accepted token and the drafts behind it.
+  // Rows follow the newest token and the drafts behind it; a step may bring only the first of them.
   void advance(Choice& choice, const LogitRows& rows) {
-    LLAVA_CHECK(rows.size() == static_cast<int32_t>(choice.drafts.size()) + 1,
-                "{} rows for {} drafts", rows.size(), choice.drafts.size());
+    const auto num_drafts = static_cast<int32_t>(choice.drafts.size());
+    LLAVA_CHECK(choice.num_accepted + rows.size() <= num_drafts + 1, "{} rows for {} drafts",
+                choice.num_accepted + rows.size(), num_drafts);
     AnswerDelta delta;
     delta.choice = choice.index;
-    const auto num_drafts = static_cast<int32_t>(choice.drafts.size());
-    int32_t num_accepted = 0;
     int32_t id = 0;
-    for (int32_t i = 0; i <= num_drafts; ++i) {
+    bool is_decided = false;
+    for (int32_t i = 0; i < rows.size() && !is_decided; ++i) {
       id = choice.advance(context_, rows.row(i), delta);
       ++num_tokens_;
-      if (delta.finish_reason || i == num_drafts) break;
-      if (choice.drafts[static_cast<std::size_t>(i)] != id) break;
-      ++num_accepted;
+      is_decided = delta.finish_reason || choice.num_accepted == num_drafts ||
+                   choice.drafts[static_cast<std::size_t>(choice.num_accepted)] != id;
+      if (!is_decided) ++choice.num_accepted;
     }
-    const bool is_finished = delta.finish_reason.has_value();
-    num_draft_tokens_ += num_drafts;
-    num_accepted_tokens_ += num_accepted;
-    if (num_drafts > 0) {
-      choice.report(num_drafts, num_accepted);
-      context_.scheduler.truncate(choice.sequence, rows.first_position + 1 + num_accepted);
-    }
-    if (is_finished) {
-      finish(choice.sequence);
-    } else {
-      choice.drafts = choice.draft(context_);
-      std::vector<int32_t> next{id};
-      next.insert(next.end(), choice.drafts.begin(), choice.drafts.end());
-      context_.scheduler.append(choice.sequence, next);
-    }
+    if (is_decided) begin_next(choice, id, delta.finish_reason.has_value());
     context_.stream.push(std::move(delta));
+  }
+
+  // The drafts are accepted or refuted; `id` is the token behind them.
+  void begin_next(Choice& choice, int32_t id, bool is_finished) {
+    const auto num_drafts = static_cast<int32_t>(choice.drafts.size());
+    num_draft_tokens_ += num_drafts;
+    num_accepted_tokens_ += choice.num_accepted;
+    if (num_drafts > 0) {
+      choice.report();
+      const int32_t num_refuted = num_drafts - choice.num_accepted;
+      context_.scheduler.truncate(choice.sequence,
+                                  context_.scheduler.num_tokens(choice.sequence) - num_refuted);
+    }
+    choice.drafts.clear();
+    choice.num_accepted = 0;
+    if (is_finished) {
+      choice.leave_draft_model();
+      finish(choice.sequence);
+      return;
+    }
+    choice.draft(context_);
+    std::vector<int32_t> next{id};
+    next.insert(next.end(), choice.drafts.begin(), choice.drafts.end());
+    context_.scheduler.append(choice.sequence, next);
   }
 
   std::vector<Choice> choices_;

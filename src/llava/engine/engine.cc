@@ -8,9 +8,10 @@
 namespace llava::engine {
 
 Engine::Engine(const EngineConfig& config, const EngineMemory& memory,
-               std::unique_ptr<Runner> runner, const text::Tokenizer& tokenizer, int32_t num_vocab)
-    : loop_(std::make_unique<EngineLoop>(config, memory, std::move(runner), tokenizer, num_vocab)) {
-}
+               std::unique_ptr<Runner> runner, const text::Tokenizer& tokenizer, int32_t num_vocab,
+               std::unique_ptr<DraftModel> draft_model)
+    : loop_(std::make_unique<EngineLoop>(config, memory, std::move(runner), tokenizer, num_vocab,
+                                         std::move(draft_model))) {}
 
 Engine::~Engine() = default;
 

@@ -10,6 +10,7 @@
 
 #include "llava/core/config.h"
 #include "llava/engine/answer_stream.h"
+#include "llava/engine/draft_model.h"
 #include "llava/engine/generation_request.h"
 #include "llava/engine/image_registry.h"
 #include "llava/engine/runner.h"
@@ -65,8 +66,10 @@ class EngineLoop;
 class Engine {
  public:
   /// The tokenizer must outlive the engine. `num_vocab` is the width of the model's logits.
+  /// `draft_model` may be null.
   Engine(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
-         const text::Tokenizer& tokenizer, int32_t num_vocab);
+         const text::Tokenizer& tokenizer, int32_t num_vocab,
+         std::unique_ptr<DraftModel> draft_model = nullptr);
   /// Ends what runs with kUnavailable.
   ~Engine();
   Engine(const Engine&) = delete;

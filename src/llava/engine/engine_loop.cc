@@ -16,10 +16,11 @@ namespace llava::engine {
 
 EngineLoop::EngineLoop(const EngineConfig& config, const EngineMemory& memory,
                        std::unique_ptr<Runner> runner, const text::Tokenizer& tokenizer,
-                       int32_t num_vocab)
+                       int32_t num_vocab, std::unique_ptr<DraftModel> draft_model)
     : config_(config),
       memory_(memory),
       runner_(std::move(runner)),
+      draft_model_(std::move(draft_model)),
       tokenizer_(tokenizer),
       num_vocab_(num_vocab),
       inbox_(config.max_queued_requests) {
@@ -77,6 +78,13 @@ void EngineLoop::step() {
   for (const uint64_t image : plan.images_to_drop) runner_->drop(image);
   encode(plan);
   run_items(plan);
+  draft();
+}
+
+void EngineLoop::draft() {
+  if (draft_model_ == nullptr) return;
+  draft_model_->propose();
+  for (const auto& [number, active] : active_) active->task->take_guesses();
 }
 
 void EngineLoop::note_started(const StepPlan& plan) {

@@ -28,7 +28,8 @@ class EngineLoop {
  public:
   /// As Engine::Engine.
   EngineLoop(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
-             const text::Tokenizer& tokenizer, int32_t num_vocab);
+             const text::Tokenizer& tokenizer, int32_t num_vocab,
+             std::unique_ptr<DraftModel> draft_model);
 
   /// As Engine's functions of these names.
   std::shared_ptr<AnswerStream> submit(GenerationRequest request);
@@ -67,6 +68,8 @@ class EngineLoop {
   std::exception_ptr try_run(const StepPlan& plan);
   /// Hands the logits to the tasks.
   void deliver(const StepPlan& plan);
+  /// Lets the draft model guess for those that asked.
+  void draft();
   void count(int64_t EngineStats::*counter);
   void publish_stats();
 
@@ -102,6 +105,7 @@ class EngineLoop {
   const EngineConfig config_;
   const EngineMemory memory_;
   const std::unique_ptr<Runner> runner_;
+  const std::unique_ptr<DraftModel> draft_model_;  // outlives the tasks
   const text::Tokenizer& tokenizer_;
   const int32_t num_vocab_;
   ImageRegistry registry_;

@@ -52,7 +52,9 @@ void EngineLoop::begin(Arrival arrival) {
                             .request = active->request,
                             .stream = *active->stream,
                             .scratch = scratch_,
-                            .max_draft_tokens = config_.max_draft_tokens},
+                            .max_draft_tokens = config_.max_draft_tokens,
+                            .draft_model = draft_model_.get(),
+                            .request_number = active->number},
                            active->root);
   const uint64_t number = active->number;
   active_.emplace(number, std::move(active));

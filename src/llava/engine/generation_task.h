@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "llava/engine/answer_stream.h"
+#include "llava/engine/draft_model.h"
 #include "llava/engine/generation_request.h"
 #include "llava/engine/scheduler.h"
 #include "llava/text/tokenizer.h"
@@ -41,6 +42,10 @@ struct TaskContext {
   ChooserScratch& scratch;
   /// Longest guess of speculative decoding; 0: none.
   int32_t max_draft_tokens = 0;
+  /// Null: guesses come from the text alone.
+  DraftModel* draft_model = nullptr;
+  /// Names the request for the draft model.
+  uint64_t request_number = 0;
 };
 
 /// Threads: the engine's.
@@ -52,6 +57,8 @@ class GenerationTask {
   ///
   /// Throws: Error; the request has failed then.
   virtual void take(const LogitRows& rows) = 0;
+  /// Appends what the draft model proposed.
+  virtual void take_guesses() {}
   /// Ends what has not ended, with this reason.
   virtual void stop(FinishReason reason) = 0;
   /// The cache has no room for this sequence to go on.

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 
 namespace llava::engine {
@@ -16,5 +18,14 @@ std::optional<int64_t> available_memory_bytes();
 /// Throws: Error(kResourceExhausted) naming `what`, the bytes needed and the bytes available, when
 /// the system says that they do not fit.
 void require_memory(int64_t num_bytes, std::string_view what);
+
+/// One thing that memory is needed for: "the KV cache of 4096 tokens".
+struct MemoryPart {
+  std::string what;
+  int64_t num_bytes = 0;
+};
+
+/// As above, for the sum of all parts, each of which the message names.
+void require_memory(std::span<const MemoryPart> parts, std::string_view what);
 
 }  // namespace llava::engine

@@ -2,10 +2,16 @@
 #include "llava/engine/open_engine.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "llava/core/log.h"
+#include "llava/engine/draft_model.h"
+#include "llava/engine/draft_pace.h"
+#include "llava/engine/draft_vocabulary.h"
 #include "llava/engine/memory.h"
 #include "llava/engine/model_runner.h"
+#include "llava/engine/scratch_memory.h"
 
 namespace llava::engine {
 namespace {
@@ -24,6 +30,97 @@ int64_t choose_tokens(const Pretrained& pretrained, const EngineOptions& options
   return std::max(tokens, least_tokens);
 }
 
+// What the caches hold, and their types.
+struct Caches {
+  DType kv_dtype = DType::kFloat32;
+  DType draft_kv_dtype = DType::kFloat32;
+  int32_t num_pages = 0;
+  int64_t encoder_bytes = 0;
+};
+
+// Sums up what the engine will take beside the weights, and refuses what does not fit.
+Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, int64_t least_tokens,
+                   const Pretrained* draft) {
+  const model::LlavaModel& model = *pretrained.model;
+  Caches caches;
+  caches.kv_dtype = choose_kv_dtype(model, options.kv_dtype);
+  int64_t bytes_per_token = KvPages::bytes_per_token(model.config.decoder, caches.kv_dtype);
+  int64_t draft_bytes_per_token = 0;
+  if (draft != nullptr) {
+    caches.draft_kv_dtype = choose_kv_dtype(*draft->model, options.kv_dtype);
+    draft_bytes_per_token =
+        KvPages::bytes_per_token(draft->model->config.decoder, caches.draft_kv_dtype);
+  }
+  const int64_t page_size = options.config.scheduler.page_size;
+  int64_t tokens =
+      choose_tokens(pretrained, options, least_tokens, bytes_per_token + draft_bytes_per_token);
+  caches.num_pages = static_cast<int32_t>((tokens + page_size - 1) / page_size);
+  tokens = caches.num_pages * page_size;
+  const StepSize step = largest_step(options.config, tokens, least_tokens);
+  std::vector<MemoryPart> parts{
+      {fmt::format("the KV cache of {} tokens", tokens), tokens * bytes_per_token},
+      {fmt::format("a step of {} tokens", step.num_tokens),
+       std::max(step_scratch_bytes(model, step),
+                encode_scratch_bytes(model, most_tiles(pretrained.geometry)))}};
+  if (draft != nullptr) {
+    parts.push_back({"the draft model's KV cache", tokens * draft_bytes_per_token});
+    parts.push_back({"a step of the draft model", step_scratch_bytes(*draft->model, step)});
+  }
+  require_memory(parts, "the engine");
+  caches.encoder_bytes = options.encoder_cache_mb * kMiB;
+  int64_t sum = 0;
+  for (const MemoryPart& part : parts) {
+    sum += part.num_bytes;
+    log_debug("engine_memory", {{"for", part.what}, {"mib", part.num_bytes / kMiB}});
+  }
+  if (const auto available = available_memory_bytes()) {
+    caches.encoder_bytes = std::clamp<int64_t>((*available - sum) / 4, 0, caches.encoder_bytes);
+  }
+  log_debug("engine_memory",
+            {{"for", "the encoder cache, at most"}, {"mib", caches.encoder_bytes / kMiB}});
+  return caches;
+}
+
+// What a decoding step reads: the matrices of the layers and the head.
+int64_t decoder_bytes(const model::LlavaModel& model) {
+  const Tensor& head = model.lm_head.weight.value;
+  int64_t bytes =
+      head.is_defined() ? head.num_bytes() : model.decoder.embed_tokens.value.num_bytes();
+  for (const model::DecoderLayer& layer : model.decoder.layers) {
+    for (const model::Linear* linear :
+         {&layer.self_attn.q_proj, &layer.self_attn.k_proj, &layer.self_attn.v_proj,
+          &layer.self_attn.o_proj, &layer.mlp.gate_proj, &layer.mlp.up_proj,
+          &layer.mlp.down_proj}) {
+      bytes += linear->weight.value.num_bytes();
+    }
+  }
+  return bytes;
+}
+
+std::unique_ptr<DraftModel> make_draft_model(const Context& ctx, const Pretrained& pretrained,
+                                             const Pretrained& draft, const EngineOptions& options,
+                                             const Caches& caches) {
+  DraftModelConfig config;
+  config.scheduler = options.config.scheduler;
+  // A call of DraftModel::propose runs several steps.
+  config.scheduler.chunked_prefill_size = std::max(
+      1, config.scheduler.chunked_prefill_size / std::max(1, options.config.max_draft_tokens));
+  config.num_pages = caches.num_pages;
+  config.num_ids = std::min({num_common_ids(*pretrained.tokenizer, *draft.tokenizer, draft.name),
+                             pretrained.num_allowed_ids(), draft.model->config.decoder.vocab_size});
+  config.context_length = draft.context_length();
+  // A step with few tokens takes the time of reading the weights.
+  config.cost_per_token = kVerifyCost + static_cast<double>(decoder_bytes(*draft.model)) /
+                                            static_cast<double>(decoder_bytes(*pretrained.model));
+  if (config.cost_per_token >= 1) {
+    log_warning("draft_model_too_large",
+                {{"model", draft.name}, {"reason", "a guess costs more than it can save"}});
+  }
+  auto runner = std::make_unique<ModelRunner>(ctx, *draft.model, caches.draft_kv_dtype,
+                                              caches.num_pages, config.scheduler.page_size);
+  return std::make_unique<DraftModel>(config, std::move(runner));
+}
+
 }  // namespace
 
 DType choose_kv_dtype(const model::LlavaModel& model, const std::string& name) {
@@ -35,32 +132,38 @@ DType choose_kv_dtype(const model::LlavaModel& model, const std::string& name) {
   return has_packed_weights ? DType::kFloat16 : model.dtype();
 }
 
-std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
-                                    const EngineOptions& options, int64_t least_tokens) {
-  const model::DecoderConfig& decoder = pretrained.model->config.decoder;
-  const DType kv_dtype = choose_kv_dtype(*pretrained.model, options.kv_dtype);
-  const int64_t bytes_per_token = KvPages::bytes_per_token(decoder, kv_dtype);
-  const int64_t page_size = options.config.scheduler.page_size;
-  const int64_t tokens = choose_tokens(pretrained, options, least_tokens, bytes_per_token);
-  const int64_t num_pages = (tokens + page_size - 1) / page_size;
-  const int64_t kv_bytes = num_pages * page_size * bytes_per_token;
-  require_memory(kv_bytes, fmt::format("the KV cache of {} tokens", num_pages * page_size));
-  const int64_t feature_bytes = int64_t{decoder.hidden_size} * item_size(pretrained.model->dtype());
-  int64_t encoder_bytes = options.encoder_cache_mb * kMiB;
-  if (const auto available = available_memory_bytes()) {
-    encoder_bytes = std::clamp<int64_t>((*available - kv_bytes) / 4, 0, encoder_bytes);
+std::unique_ptr<Pretrained> load_draft_model(Context& ctx, const Pretrained& pretrained,
+                                             const EngineOptions& options) {
+  if (options.draft_model.empty()) return nullptr;
+  if (options.config.max_draft_tokens == 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "--draft-model '{}' has nothing to do with --max-draft-tokens 0: leave one of them out",
+         options.draft_model);
   }
-  log_debug("engine_memory", {{"kv_tokens", num_pages * page_size},
-                              {"kv_mib", kv_bytes / kMiB},
-                              {"encoder_mib", encoder_bytes / kMiB}});
-  auto runner = std::make_unique<ModelRunner>(ctx, *pretrained.model, kv_dtype,
-                                              static_cast<int32_t>(num_pages),
-                                              static_cast<int32_t>(page_size));
-  return std::make_unique<Engine>(options.config,
-                                  EngineMemory{.num_pages = static_cast<int32_t>(num_pages),
-                                               .encoder_cache_bytes = encoder_bytes,
-                                               .encoder_bytes_per_token = feature_bytes},
-                                  std::move(runner), *pretrained.tokenizer, decoder.vocab_size);
+  LoadRequest request;
+  request.model_path = options.draft_model;
+  auto draft = std::make_unique<Pretrained>(load_pretrained(ctx, request));
+  num_common_ids(*pretrained.tokenizer, *draft->tokenizer, draft->name);
+  return draft;
+}
+
+std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
+                                    const EngineOptions& options, int64_t least_tokens,
+                                    const Pretrained* draft) {
+  const Caches caches = plan_caches(pretrained, options, least_tokens, draft);
+  const auto page_size = options.config.scheduler.page_size;
+  const model::DecoderConfig& decoder = pretrained.model->config.decoder;
+  std::unique_ptr<DraftModel> draft_model;
+  if (draft != nullptr) draft_model = make_draft_model(ctx, pretrained, *draft, options, caches);
+  auto runner = std::make_unique<ModelRunner>(ctx, *pretrained.model, caches.kv_dtype,
+                                              caches.num_pages, page_size);
+  return std::make_unique<Engine>(
+      options.config,
+      EngineMemory{.num_pages = caches.num_pages,
+                   .encoder_cache_bytes = caches.encoder_bytes,
+                   .encoder_bytes_per_token =
+                       int64_t{decoder.hidden_size} * item_size(pretrained.model->dtype())},
+      std::move(runner), *pretrained.tokenizer, decoder.vocab_size, std::move(draft_model));
 }
 
 }  // namespace llava::engine

@@ -19,6 +19,7 @@ struct EngineOptions {
   int32_t kv_cache_tokens = 0;
   int32_t encoder_cache_mb = 1024;
   std::string kv_dtype = "auto";
+  std::string draft_model;
 
   /// What matters for one answer at a time.
   template <class V>
@@ -26,6 +27,9 @@ struct EngineOptions {
     v.field("max-draft-tokens", config.max_draft_tokens,
             "tokens guessed ahead from the prompt (speculative decoding, same answers); 0: none",
             in_range(0, 16));
+    v.field("draft-model", draft_model,
+            "smaller text model with the same tokenizer, a folder or GGUF, whose guesses the model "
+            "verifies (same answers)");
     v.field("kv-dtype", kv_dtype,
             "type of the KV cache: auto is float16 beside packed weights, else the compute type",
             one_of({"auto", "f32", "f16", "bf16", "int8", "float32", "float16", "bfloat16"}));
@@ -46,10 +50,20 @@ struct EngineOptions {
 /// The type of the KV cache that the options ask for.
 DType choose_kv_dtype(const model::LlavaModel& model, const std::string& name);
 
-/// Starts an engine. `ctx` and `pretrained` outlive it; from now on the backend is the engine's.
+/// Opens the draft model that the options name; nothing when they name none.
 ///
-/// Throws: Error(kResourceExhausted) with the sum when a KV cache of `least_tokens` does not fit.
+/// Throws: what load_pretrained throws, naming --draft-model; Error(kInvalidArgument) when its
+/// vocabulary is not that of `pretrained`.
+std::unique_ptr<Pretrained> load_draft_model(Context& ctx, const Pretrained& pretrained,
+                                             const EngineOptions& options);
+
+/// Starts an engine. `ctx`, `pretrained` and `draft`, which may be null, outlive it; from now on
+/// the backend is the engine's.
+///
+/// Throws: Error(kResourceExhausted) with the sum when a KV cache of `least_tokens` does not fit
+/// beside what a step works with.
 std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
-                                    const EngineOptions& options, int64_t least_tokens);
+                                    const EngineOptions& options, int64_t least_tokens,
+                                    const Pretrained* draft = nullptr);
 
 }  // namespace llava::engine

@@ -10,16 +10,11 @@ namespace llava::engine {
 namespace {
 
 constexpr int32_t kLongestMatch = 16;
-constexpr int32_t kFirstLength = 3;
-constexpr int32_t kFirstPause = 4;
-constexpr int32_t kLongestPause = 64;
-/// Weight of the newest draft in the average gain.
-constexpr double kNewest = 0.3;
 
 }  // namespace
 
 PromptLookup::PromptLookup(PromptLookupParams params, std::span<const int32_t> prompt)
-    : params_(params), length_(std::min(kFirstLength, params.max_draft)), pause_(kFirstPause) {
+    : params_(params), pace_(params.max_draft, params.cost_per_token) {
   if (params.min_match < 1 || params.max_match < params.min_match ||
       params.max_match > kLongestMatch || params.max_draft < 1 || params.cost_per_token < 0 ||
       !std::isfinite(params.cost_per_token)) {
@@ -69,16 +64,13 @@ int64_t PromptLookup::continuation(int32_t size) const {
 }
 
 std::span<const int32_t> PromptLookup::draft(int32_t limit) {
-  if (pause_left_ > 0) {
-    --pause_left_;
-    return {};
-  }
+  const int32_t length = std::clamp(limit, 0, pace_.next_length());
+  if (length == 0) return {};
   for (int32_t size = params_.max_match; size >= params_.min_match; --size) {
     const int64_t place = continuation(size);
     if (place < 0) continue;
     std::span<const int32_t> next = std::span(ids_).subspan(static_cast<std::size_t>(place));
-    next =
-        next.first(std::min(next.size(), static_cast<std::size_t>(std::clamp(limit, 0, length_))));
+    next = next.first(std::min(next.size(), static_cast<std::size_t>(length)));
     const auto picture = std::find_if(next.begin(), next.end(), [](int32_t id) { return id < 0; });
     next = next.first(static_cast<std::size_t>(picture - next.begin()));
     if (!next.empty()) return next;
@@ -90,17 +82,7 @@ void PromptLookup::report(int32_t num_drafted, int32_t num_accepted) {
   if (num_drafted <= 0) return;
   num_drafted_ += num_drafted;
   num_accepted_ += num_accepted;
-  length_ = num_accepted >= num_drafted ? std::max(length_, num_drafted + 2) : num_accepted + 1;
-  length_ = std::clamp(length_, 1, params_.max_draft);
-  const double gain = num_accepted - params_.cost_per_token * num_drafted;
-  gain_ += kNewest * (gain - gain_);
-  if (gain_ >= 0) {
-    if (num_accepted > 0) pause_ = kFirstPause;
-    return;
-  }
-  pause_left_ = pause_;
-  pause_ = std::min(2 * pause_, kLongestPause);
-  gain_ = 0;
+  pace_.report(num_drafted, num_accepted);
 }
 
 }  // namespace llava::engine

@@ -9,18 +9,18 @@
 #include <unordered_map>
 #include <vector>
 
+#include "llava/engine/draft_pace.h"
+
 namespace llava::engine {
 
 struct PromptLookupParams {
   int32_t min_match = 2;  ///< tokens that must have occurred before
   int32_t max_match = 4;  ///< longer matches are looked for first
   int32_t max_draft = 8;  ///< tokens drafted at most
-  /// Time of one more token in a verifying step, as a share of the time of a step with one.
-  double cost_per_token = 0.15;
+  double cost_per_token = kVerifyCost;
 };
 
-/// Drafts for one sequence. The draft's length follows what was accepted of recent drafts; when
-/// they cost more than they saved, it drafts nothing for a while, longer each time.
+/// Drafts for one sequence, as long as they pay (draft_pace.h).
 ///
 /// Negative ids stand for pictures: they match nothing and are never drafted.
 ///
@@ -56,10 +56,7 @@ class PromptLookup {
   /// Hash of the tokens of a match, and its size: the place behind its latest occurrence. Another
   /// match with the same hash takes the place over, so a place is checked before use.
   std::unordered_map<uint64_t, uint32_t> places_;
-  int32_t length_;     ///< of the next draft
-  double gain_ = 0;    ///< recent average of steps saved by a draft, less its cost
-  int32_t pause_ = 0;  ///< length of the next pause, in calls of draft
-  int32_t pause_left_ = 0;
+  DraftPace pace_;
   int64_t num_drafted_ = 0;
   int64_t num_accepted_ = 0;
 };

@@ -240,6 +240,56 @@ TEST_F(EngineTest, SpeculationChangesNothing) {
   }
 }
 
+// Answers that repeat themselves, so that drafts are right, with room for two and a half requests
+// and chunks that end between two drafts.
+TEST_F(EngineTest, SpeculationOutlivesPreemption) {
+  int64_t num_preemptions = 0;
+  int64_t num_accepted = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const auto answers_with = [&](int32_t max_draft_tokens, int32_t num_tokens) {
+      FakeEngine fake(num_tokens, 8);
+      fake.config.max_draft_tokens = max_draft_tokens;
+      fake.config.scheduler.chunked_prefill_size = 5;
+      fake.start();
+      fake.runner->rule = [](std::span<const Symbol> prefix, std::span<float> row) {
+        const std::size_t place = prefix.size() % 11;
+        hash_logits(place * 7 + 3, row);
+        // Now and then something new.
+        if (prefix.size() % 37 == 0) row[static_cast<std::size_t>(prefix[0].value)] = 20.0f;
+      };
+      std::latch all_submitted(1);
+      fake.runner->on_run = [&](const StepPlan&) { all_submitted.wait(); };
+      Generator random(seed);
+      std::vector<std::shared_ptr<AnswerStream>> streams;
+      for (int i = 0; i < 20; ++i) {
+        // Short answers first: more is admitted than fits when the long ones grow.
+        GenerationRequest request = fake_request(
+            std::vector<int32_t>(3 + random.below(40), 100 + i % 3), {}, 0, i < 8 ? 8 : 120);
+        request.params.end_ids = {};
+        request.params.sampling.temperature = i % 2 == 0 ? 0.0f : 0.3f;
+        request.params.sampling.seed = seed + static_cast<uint64_t>(i);
+        streams.push_back(fake.engine->submit(std::move(request)));
+      }
+      all_submitted.count_down();
+      std::vector<FakeAnswer> answers;
+      for (const auto& stream : streams) answers.push_back(read_all(*stream).front());
+      fake.engine->wait_until_idle();
+      num_preemptions += fake.engine->stats().scheduler.preemptions;
+      num_accepted += fake.engine->stats().accepted_tokens;
+      return answers;
+    };
+    const auto expected = answers_with(0, 65536);
+    const auto answers = answers_with(6, 304);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      EXPECT_EQ(answers[i].ids, expected[i].ids);
+      EXPECT_EQ(answers[i].logprobs, expected[i].logprobs);
+    }
+  }
+  EXPECT_GT(num_preemptions, 20);
+  EXPECT_GT(num_accepted, 1000);
+}
+
 // A grammar of token texts ("7 "), with drafts and company: every answer is one of the choices.
 TEST_F(EngineTest, AnswersKeepToTheirGrammar) {
   FakeEngine fake(8192);

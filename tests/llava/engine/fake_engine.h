@@ -148,8 +148,12 @@ struct FakeEngine {
   int32_t num_pages = 0;
   int64_t encoder_cache_bytes = 1 << 20;
 
+  /// What the draft model may hold; no pages: there is none.
+  DraftModelConfig draft;
+
   FakeTokenizer tokenizer{kFakeVocabulary};
   FakeRunner* runner = nullptr;
+  FakeRunner* draft_runner = nullptr;
   std::unique_ptr<Engine> engine;
 
   /// `num_tokens` of room in the KV cache.
@@ -162,11 +166,19 @@ struct FakeEngine {
     auto owned =
         std::make_unique<FakeRunner>(num_pages, config.scheduler.page_size, kFakeVocabulary);
     runner = owned.get();
+    std::unique_ptr<DraftModel> draft_model;
+    if (draft.num_pages > 0) {
+      auto owned_draft =
+          std::make_unique<FakeRunner>(draft.num_pages, draft.scheduler.page_size, draft.num_ids);
+      draft_runner = owned_draft.get();
+      draft_model = std::make_unique<DraftModel>(draft, std::move(owned_draft));
+    }
     engine = std::make_unique<Engine>(config,
                                       EngineMemory{.num_pages = num_pages,
                                                    .encoder_cache_bytes = encoder_cache_bytes,
                                                    .encoder_bytes_per_token = 1},
-                                      std::move(owned), tokenizer, kFakeVocabulary);
+                                      std::move(owned), tokenizer, kFakeVocabulary,
+                                      std::move(draft_model));
   }
 };
 

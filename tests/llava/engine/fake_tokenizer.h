@@ -13,7 +13,7 @@
 
 namespace llava::engine {
 
-class FakeTokenizer final : public text::Tokenizer {
+class FakeTokenizer : public text::Tokenizer {
  public:
   /// From this id on, tokens are the single characters of numbers.
   static constexpr int32_t kFirstCharacter = 400;
