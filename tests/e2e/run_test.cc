@@ -12,6 +12,7 @@
 namespace llava::testing {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -125,6 +126,32 @@ TEST(Run, AnotherTemplateIsWarnedAboutInTheWordsOfTheOriginal) {
       error_of(run_llava(ask + Strings{"--conv-mode", "vicuna_v9"}), 2, "invalid_argument");
   EXPECT_THAT(unknown, HasSubstr("'vicuna_v9'"));
   EXPECT_THAT(unknown, HasSubstr("vicuna_v1"));
+}
+
+TEST(Run, ADraftModelChangesNoAnswer) {
+  const Strings ask =
+      ask_golden("llava-v1.5-lora-rslora", golden_image("landscape_96x64.jpg"), "What is this?") +
+      Strings{"--model-base", golden_model("base-vicuna"), "--max-draft-tokens", "4"};
+  const Json alone = json_of(run_llava(ask));
+  const Json with = json_of(run_llava(ask + Strings{"--draft-model", golden_model("base-vicuna")}));
+  EXPECT_EQ(ids(with), ids(alone));
+  EXPECT_TRUE(with.at("usage").at("draft_tokens").is_number());
+  EXPECT_LE(with.at("usage").at("accepted_tokens"), with.at("usage").at("draft_tokens"));
+  EXPECT_THAT(error_of(run_llava(ask + Strings{"--draft-model", golden_model("hf-qwen2")}), 2,
+                       "invalid_argument"),
+              HasSubstr("has another vocabulary: token "));
+  EXPECT_THAT(error_of(run_llava(ask + Strings{"--draft-model", "/nowhere"}), 3, "not_found"),
+              HasSubstr("/nowhere"));
+}
+
+TEST(Run, AQuestionBeyondTheContextIsRefusedWithAllCounts) {
+  std::string question;
+  for (int i = 0; i < 2000; ++i) question += "word ";
+  const ProcessResult result =
+      run_llava(ask_golden("llava-v1.5-pad", golden_image("square_28x28.png"), question));
+  EXPECT_THAT(error_of(result, 2, "invalid_argument"),
+              ContainsRegex("the prompt has [0-9]+ tokens .[0-9]+ of text, 16 of pictures., but "
+                            "the model's context holds 1024: shorten"));
 }
 
 TEST(Run, GreedyAndSeededAnswersRepeat) {

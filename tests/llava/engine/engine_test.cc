@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <latch>
+#include <limits>
 #include <thread>
 
 #include "fake_engine.h"
@@ -479,6 +480,36 @@ TEST_F(EngineTest, AFailingStepFailsOnlyTheRequestAtFault) {
   }
   expect_answer(read_all(*first).front(), good);
   expect_answer(read_all(*second).front(), good);
+}
+
+// Weights that are not numbers make logits that are none.
+TEST_F(EngineTest, ScoresThatAreNoNumbersFailOnlyTheirRequest) {
+  FakeEngine fake(8192);
+  fake.start();
+  fake.runner->rule = [](std::span<const Symbol> prefix, std::span<float> row) {
+    uint64_t hash = 1;
+    for (const Symbol& symbol : prefix) hash = extend_hash(hash, symbol);
+    hash_logits(hash, row);
+    if (prefix.front().value == 13 && prefix.size() > 45) {
+      row[3] = std::numeric_limits<float>::quiet_NaN();
+    }
+  };
+  const GenerationRequest good = fake_request(std::vector<int32_t>(40, 2), {}, 0, 20);
+  const GenerationRequest bad = fake_request(std::vector<int32_t>(40, 13), {}, 0, 20);
+  const auto first = fake.engine->submit(good);
+  const auto failing = fake.engine->submit(bad);
+  const auto second = fake.engine->submit(good);
+  try {
+    read_all(*failing);
+    ADD_FAILURE() << "the bad request succeeded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBadFormat);
+    EXPECT_NE(std::string(error.what()).find("its weights are damaged"), std::string::npos);
+  }
+  expect_answer(read_all(*first).front(), good);
+  expect_answer(read_all(*second).front(), good);
+  fake.engine->wait_until_idle();
+  EXPECT_EQ(fake.engine->stats().pages_used, 0);
 }
 
 TEST_F(EngineTest, APictureThatCannotBeEncodedFailsItsRequest) {
