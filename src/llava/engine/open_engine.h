@@ -15,7 +15,7 @@ namespace llava::engine {
 
 /// How the engine works and what its caches may hold.
 struct EngineOptions {
-  EngineConfig config;
+  EngineConfig config = {.max_draft_tokens = 8};
   int32_t kv_cache_tokens = 0;
   int32_t encoder_cache_mb = 1024;
   std::string kv_dtype = "auto";
@@ -25,7 +25,8 @@ struct EngineOptions {
   template <class V>
   void describe_single(V& v) {
     v.field("max-draft-tokens", config.max_draft_tokens,
-            "tokens guessed ahead from the prompt (speculative decoding, same answers); 0: none",
+            "tokens guessed ahead (speculative decoding, same answers), from the text where it "
+            "repeats itself and from --draft-model; 0: none",
             in_range(0, 16));
     v.field("draft-model", draft_model,
             "smaller text model with the same tokenizer, a folder or GGUF, whose guesses the model "
