@@ -54,6 +54,11 @@ TEST(EngineAllocation, EveryFailingAllocationCostsOneRequestAtMost) {
 #endif
   FakeEngine fake(2048, 8);
   fake.config.max_draft_tokens = 3;
+  fake.draft = {.scheduler = fake.config.scheduler,
+                .num_pages = 256,
+                .num_ids = kFakeVocabulary,
+                .context_length = 4096,
+                .cost_per_token = 0};
   fake.start();
   ImageRegistry registry;
   registry.intern(fake_key(1));
