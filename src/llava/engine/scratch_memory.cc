@@ -11,16 +11,13 @@ namespace llava::engine {
 namespace {
 
 constexpr int64_t kFloat = 4;
-// Buffers are rounded up by an eighth at most, and as many again may lie idle from a step of
-// another length, up to this limit (backend/native/result_pool.h).
-constexpr int64_t kMostIdle = int64_t{256} << 20;
+// Buffers are rounded up by an eighth at most (backend/native/result_pool.h). Within a step, those
+// of one size are used again and those of another lie idle, so the most of each size count, whether
+// or not they are needed at the same time. What lies idle from steps of other lengths does not: it
+// is given up when memory runs out.
+int64_t rounded(int64_t bytes) { return bytes + bytes / 8; }
 
-int64_t with_pool(int64_t live_bytes) {
-  const int64_t rounded = live_bytes + live_bytes / 8;
-  return rounded + std::min(rounded, kMostIdle);
-}
-
-// A packed matrix takes each row as 8-bit codes with a float32 scale and a sum for every 32 inputs;
+// A packed matrix takes each row as codes, 1.5 bytes an input (backend/native/native_backend.h);
 // rows that are not float32 are widened for it, and its results are float32 before they are
 // rounded.
 int64_t packed_linear_bytes(const model::Linear& linear, int64_t num_rows, DType dtype) {
@@ -29,7 +26,7 @@ int64_t packed_linear_bytes(const model::Linear& linear, int64_t num_rows, DType
   const int64_t inputs = weight.dim(1);
   const int64_t outputs = weight.dim(0);
   const int64_t widened = dtype == DType::kFloat32 ? 0 : kFloat * (inputs + outputs);
-  return num_rows * (inputs + inputs / 32 * 2 * kFloat + widened);
+  return num_rows * (inputs + inputs / 2 + widened);
 }
 
 }  // namespace
@@ -52,25 +49,25 @@ int64_t step_scratch_bytes(const model::LlavaModel& model, const StepSize& step)
   const int64_t F = c.intermediate_size;
   const int64_t queries = int64_t{c.num_attention_heads} * c.head_dim;
   const int64_t keys = int64_t{c.num_key_value_heads} * c.head_dim;
-  // Embeddings, input, attended and normed rows of a layer; beside them gate, up and their product,
-  // or queries, keys, values, what they mix to and its projection.
-  int64_t layer_width = 4 * D + std::max(3 * F, 2 * queries + 2 * keys);
+  // Of the model's width: embeddings, input, normed and attended rows, and what is added. Queries
+  // before and after their rotation and what they mix to, keys before and after, values. Gate, up
+  // and their product.
+  int64_t layer_width = 5 * D + 3 * queries + 3 * keys + 3 * F;
   int64_t packed = 0;
   if (!model.decoder.layers.empty()) {
     const auto& mlp = model.decoder.layers.front().mlp;
     // An adapter's product, and its sum with that of the base.
     if (!mlp.gate_proj.adapters.empty()) layer_width += 2 * F;
     packed = std::max(packed_linear_bytes(mlp.down_proj, step.num_tokens, dtype),
-                      packed_linear_bytes(mlp.gate_proj, step.num_tokens, dtype));
+                      2 * packed_linear_bytes(mlp.gate_proj, step.num_tokens, dtype));
   }
   const int64_t layer = step.num_tokens * layer_width * item + packed;
   // The head's results, in float32 if they are not, and the copy that the engine keeps.
   const int64_t widened = dtype == DType::kFloat32 ? 0 : kFloat;
   const int64_t V = c.vocab_size;
-  const int64_t head = step.num_tokens * 2 * D * item +
-                       step.num_logits * (D * item + V * (item + widened)) +
+  const int64_t head = step.num_logits * (D * item + V * (item + widened)) +
                        packed_linear_bytes(model.lm_head, step.num_logits, dtype);
-  return with_pool(std::max(layer, head)) + step.num_logits * V * kFloat;
+  return rounded(layer + head) + step.num_logits * V * kFloat;
 }
 
 int64_t encode_scratch_bytes(const model::LlavaModel& model, int64_t num_tiles) {
@@ -80,16 +77,17 @@ int64_t encode_scratch_bytes(const model::LlavaModel& model, int64_t num_tiles) 
   const int64_t num_rows = num_tiles * (c.num_patches() + 1);
   const int64_t D = c.hidden_size;
   const int64_t num_selected = static_cast<int64_t>(model.config.vision_feature_layers.size());
-  // As in the decoder; the feed-forward block has two wide tensors. The selected states wait.
-  const int64_t layer_width =
-      std::max(7 * D, 4 * D + 2 * int64_t{c.intermediate_size}) + num_selected * D;
+  // As in the decoder, without keys of another width; the feed-forward block has two wide tensors.
+  // The selected states wait.
+  const int64_t layer_width = 8 * D + 2 * int64_t{c.intermediate_size} + num_selected * D;
   // Pixels as they come, rounded to the decoder's dtype, and in the tower's.
   const int64_t num_pixels = num_tiles * c.num_channels * c.image_size * c.image_size;
   const int64_t pixels = num_pixels * (kFloat + item_size(model.dtype()) + item);
   // The projector: its input in its own dtype, two hidden layers and their result.
-  const int64_t projected =
-      num_rows * (2 * num_selected * D + 4 * int64_t{model.config.decoder.hidden_size}) * kFloat;
-  return with_pool(pixels + std::max(num_rows * layer_width * item, projected));
+  const int64_t projected = num_rows *
+                            (2 * num_selected * D + 4 * int64_t{model.config.decoder.hidden_size}) *
+                            item_size(model.projector->dtype(model.dtype()));
+  return rounded(pixels + num_rows * layer_width * item + projected);
 }
 
 int64_t most_tiles(const image::ImageGeometry& geometry) {

@@ -25,7 +25,8 @@ struct StepSize {
 /// Scoring given answers is not in it: each scored token of a step adds a row of logits.
 StepSize largest_step(const EngineConfig& config, int64_t capacity_tokens, int64_t request_tokens);
 
-/// Most bytes that results of the native backend take in a step, without weights and caches.
+/// Most bytes that results of the native backend take in a step, without weights and caches. The
+/// kernels' own buffers, half a megabyte a thread, are not in it.
 int64_t step_scratch_bytes(const model::LlavaModel& model, const StepSize& step);
 /// The same while a picture of `num_tiles` views is encoded; 0 without a vision tower.
 int64_t encode_scratch_bytes(const model::LlavaModel& model, int64_t num_tiles);
