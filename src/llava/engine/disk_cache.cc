@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/disk_cache.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,18 +10,22 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <memory>
+#include <tuple>
 #include <vector>
 
 #include "llava/core/error.h"
 #include "llava/core/hash.h"
 #include "llava/core/log.h"
 #include "llava/engine/cache_file.h"
+#include "llava/engine/cache_file_output.h"
 
 namespace llava::engine {
 namespace {
 
 // The version is part of the name, so that programs of two versions may share a folder.
 constexpr std::string_view kExtension = ".llava-cache1";
+constexpr std::string_view kKeptExtension = ".llava-cache1-kept";
 constexpr std::string_view kTemporaryMark = ".tmp-";
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 // A writer that takes longer than this is taken for crashed.
@@ -35,6 +40,8 @@ bool is_ours(std::string_view name) {
          name.substr(0, kHexDigits).find_first_not_of(kDigits) == std::string_view::npos &&
          name.substr(kHexDigits).starts_with(kFamily);
 }
+
+bool is_kept(std::string_view name) { return name.substr(kHexDigits) == kKeptExtension; }
 
 bool is_temporary(std::string_view name) {
   return name.find(kTemporaryMark) != std::string_view::npos;
@@ -51,84 +58,30 @@ struct Listed {
   int64_t num_bytes = 0;
   std::filesystem::path path;
   bool is_temporary = false;
+  bool is_kept = false;
 };
 
 // All files of the cache. A file that vanishes meanwhile is not there; a folder that cannot be
-// listed has none.
+// listed has none. The standard library's iterator ends the program where memory runs out.
 std::vector<Listed> list_files(const std::filesystem::path& folder) {
   std::vector<Listed> files;
-  std::error_code error;
-  for (auto it = std::filesystem::directory_iterator(folder, error);
-       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
-    const std::string name = it->path().filename().string();
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(folder.c_str()), &::closedir);
+  if (!listing) return files;
+  while (const dirent* const entry = ::readdir(listing.get())) {
+    const std::string_view name = entry->d_name;
     struct stat status {};
-    if (!is_ours(name) || ::lstat(it->path().c_str(), &status) != 0) continue;
+    if (!is_ours(name) ||
+        ::fstatat(::dirfd(listing.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      continue;
+    }
     if (!S_ISREG(status.st_mode)) continue;
     files.push_back({.used_ns = status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec,
                      .num_bytes = status.st_size,
-                     .path = it->path(),
-                     .is_temporary = is_temporary(name)});
+                     .path = folder / name,
+                     .is_temporary = is_temporary(name),
+                     .is_kept = is_kept(name)});
   }
   return files;
-}
-
-// A new file under a temporary name; removed unless it was given its final one.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(std::filesystem::path path)
-      : path_(std::move(path)),
-        fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)) {}
-  ~TemporaryFile() {
-    if (fd_ < 0) return;
-    ::close(fd_);
-    if (!has_moved_) ::unlink(path_.c_str());
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  bool is_open() const { return fd_ >= 0; }
-  // Each returns false with errno set.
-  bool write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t count = ::write(fd_, bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return false;
-      bytes = bytes.subspan(static_cast<std::size_t>(count));
-    }
-    return true;
-  }
-  bool rewind() { return ::lseek(fd_, 0, SEEK_SET) == 0; }
-  bool move_to(const std::filesystem::path& path) {
-    has_moved_ = ::rename(path_.c_str(), path.c_str()) == 0;
-    return has_moved_;
-  }
-
- private:
-  std::filesystem::path path_;
-  int fd_;
-  bool has_moved_ = false;
-};
-
-// Writes a whole cache file; false with errno set when the disk refuses.
-bool write_cache_file(TemporaryFile& file, std::string_view key,
-                      std::span<const std::span<const std::byte>> parts, uint64_t num_bytes) {
-  auto head = cache_head(key.size(), num_bytes);
-  const std::vector<std::byte> padding(cache_payload_offset(key.size()) - kCacheHeadBytes -
-                                       key.size());
-  Sha256Stream hash;
-  const auto put = [&](std::span<const std::byte> bytes) {
-    hash.update(bytes);
-    return file.write(bytes);
-  };
-  hash.update(hashed_head(head));
-  if (!file.write(head) || !put(std::as_bytes(std::span(key))) || !file.write(padding)) {
-    return false;
-  }
-  for (const auto& part : parts) {
-    if (!put(part)) return false;
-  }
-  set_checksum(head, hash.finish());
-  return file.rewind() && file.write(head);
 }
 
 }  // namespace
@@ -143,16 +96,25 @@ DiskCache::DiskCache(std::filesystem::path folder, int64_t max_bytes)
   }
   if (is_new) std::filesystem::permissions(folder_, std::filesystem::perms::owner_all, error);
   remove_leftovers();
-  evict_down_to(max_bytes_);
+  evict_down_to(max_bytes_, /*can_drop_kept=*/true);
 }
 
 std::optional<DiskEntry> DiskCache::get(std::string_view key) {
-  const std::filesystem::path path = path_of(key);
+  for (const Keep keep : {Keep::kKept, Keep::kOrdinary}) {
+    if (auto entry = read(key, path_of(key, keep))) {
+      ++counters_.hits;
+      return entry;
+    }
+  }
+  ++counters_.misses;
+  return std::nullopt;
+}
+
+std::optional<DiskEntry> DiskCache::read(std::string_view key, const std::filesystem::path& path) {
   std::shared_ptr<const MappedFile> file;
   try {
     file = MappedFile::open(path);
   } catch (const Error&) {
-    ++counters_.misses;
     return std::nullopt;
   }
   try {
@@ -165,18 +127,17 @@ std::optional<DiskEntry> DiskCache::get(std::string_view key) {
       fail(ErrorCode::kBadFormat, "'{}' does not have its checksum", path.string());
     }
     mark_used(path);
-    ++counters_.hits;
     return DiskEntry{.file = std::move(file), .payload = parsed.payload};
   } catch (const Error& error) {
     log_warning("cache_file_removed", {{"reason", error.what()}});
     ::unlink(path.c_str());
     ++counters_.damaged;
-    ++counters_.misses;
     return std::nullopt;
   }
 }
 
-bool DiskCache::put(std::string_view key, std::span<const std::span<const std::byte>> parts) {
+bool DiskCache::put(std::string_view key, std::span<const std::span<const std::byte>> parts,
+                    Keep keep) {
   uint64_t num_payload = 0;
   for (const auto& part : parts) num_payload += part.size();
   if (key.size() > kMaxCacheKeyBytes) return refuse("the key is too long");
@@ -185,22 +146,55 @@ bool DiskCache::put(std::string_view key, std::span<const std::span<const std::b
     return refuse(fmt::format("{} bytes are more than the cache may hold, {}; give it more",
                               num_bytes, max_bytes_));
   }
-  evict_down_to(max_bytes_ - num_bytes);
-  const std::filesystem::path path = path_of(key);
-  TemporaryFile file(path.string() + std::string(kTemporaryMark) + std::to_string(::getpid()) +
-                     "-" + std::to_string(num_temporaries_++));
-  if (!file.is_open() || !write_cache_file(file, key, parts, num_payload) || !file.move_to(path)) {
-    return refuse(std::strerror(errno));
+  const std::filesystem::path kept_path = path_of(key, Keep::kKept);
+  if (::access(kept_path.c_str(), F_OK) == 0) keep = Keep::kKept;
+  if (!evict_down_to(max_bytes_ - num_bytes, keep == Keep::kKept)) {
+    return refuse(fmt::format("pins leave less than {} of the cache's {} bytes; give it more",
+                              num_bytes, max_bytes_));
   }
+  const std::filesystem::path path = path_of(key, keep);
+  const std::filesystem::path temporary = path.string() + std::string(kTemporaryMark) +
+                                          std::to_string(::getpid()) + "-" +
+                                          std::to_string(num_temporaries_++);
+  if (!write_cache_file(temporary, path, key, parts)) return refuse(std::strerror(errno));
+  if (keep == Keep::kKept) ::unlink(path_of(key, Keep::kOrdinary).c_str());
   mark_used(path);
   has_complained_ = false;
   ++counters_.stored;
   // Another process may have stored something meanwhile.
-  evict_down_to(max_bytes_);
+  evict_down_to(max_bytes_, /*can_drop_kept=*/true);
   return true;
 }
 
-void DiskCache::remove(std::string_view key) { ::unlink(path_of(key).c_str()); }
+bool DiskCache::contains(std::string_view key) const {
+  return ::access(path_of(key, Keep::kKept).c_str(), F_OK) == 0 ||
+         ::access(path_of(key, Keep::kOrdinary).c_str(), F_OK) == 0;
+}
+
+void DiskCache::set_keep(std::string_view key, Keep keep) {
+  const Keep other = keep == Keep::kKept ? Keep::kOrdinary : Keep::kKept;
+  ::rename(path_of(key, other).c_str(), path_of(key, keep).c_str());
+}
+
+void DiskCache::remove(std::string_view key) {
+  for (const Keep keep : {Keep::kKept, Keep::kOrdinary}) ::unlink(path_of(key, keep).c_str());
+}
+
+std::vector<std::string> DiskCache::kept_keys(std::string_view prefix) const {
+  std::vector<std::string> keys;
+  for (const Listed& listed : list_files(folder_)) {
+    if (!listed.is_kept) continue;
+    try {
+      const auto file = MappedFile::open(listed.path);
+      const auto key = parse_cache_file(file->bytes(), listed.path.string()).key;
+      std::string text(reinterpret_cast<const char*>(key.data()), key.size());
+      if (text.starts_with(prefix)) keys.push_back(std::move(text));
+    } catch (const Error&) {
+      // Gone, or damaged, which `get` will say.
+    }
+  }
+  return keys;
+}
 
 int64_t DiskCache::used_bytes() const {
   int64_t sum = 0;
@@ -208,8 +202,9 @@ int64_t DiskCache::used_bytes() const {
   return sum;
 }
 
-std::filesystem::path DiskCache::path_of(std::string_view key) const {
-  return folder_ / (to_hex(sha256(std::as_bytes(std::span(key)))) + std::string(kExtension));
+std::filesystem::path DiskCache::path_of(std::string_view key, Keep keep) const {
+  return folder_ / (to_hex(sha256(std::as_bytes(std::span(key)))) +
+                    std::string(keep == Keep::kKept ? kKeptExtension : kExtension));
 }
 
 void DiskCache::remove_leftovers() {
@@ -219,20 +214,23 @@ void DiskCache::remove_leftovers() {
   }
 }
 
-void DiskCache::evict_down_to(int64_t num_bytes) {
+bool DiskCache::evict_down_to(int64_t num_bytes, bool can_drop_kept) {
   std::vector<Listed> files = list_files(folder_);
   int64_t sum = 0;
   for (const Listed& file : files) sum += file.num_bytes;
-  if (sum <= num_bytes) return;
+  if (sum <= num_bytes) return true;
   std::ranges::sort(files, [](const Listed& a, const Listed& b) {
-    return std::pair(a.used_ns, a.path.native()) < std::pair(b.used_ns, b.path.native());
+    return std::tuple(a.is_kept, a.used_ns, a.path.native()) <
+           std::tuple(b.is_kept, b.used_ns, b.path.native());
   });
   for (const Listed& file : files) {
-    if (sum <= num_bytes) return;
     if (file.is_temporary) continue;
+    if (file.is_kept && !can_drop_kept) break;
     if (::unlink(file.path.c_str()) == 0) ++counters_.evicted;
     sum -= file.num_bytes;
+    if (sum <= num_bytes) return true;
   }
+  return can_drop_kept;
 }
 
 void DiskCache::mark_used(const std::filesystem::path& path) {

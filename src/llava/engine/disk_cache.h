@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "llava/core/file.h"
 
@@ -24,6 +25,9 @@ struct DiskEntry {
   std::shared_ptr<const MappedFile> file;
   std::span<const std::byte> payload;
 };
+
+/// Who leaves when room is needed: ordinary entries first; kept ones only for other kept ones.
+enum class Keep : uint8_t { kOrdinary, kKept };
 
 /// Counters since construction.
 struct DiskCacheCounters {
@@ -37,7 +41,8 @@ struct DiskCacheCounters {
 
 /// A folder of files named by the SHA-256 of their key, at most `max_bytes` in all, the least
 /// recently used leaving first (the files' modification times are the times of use, so the order
-/// survives a restart).
+/// survives a restart). Kept entries have files of another extension and stay while ordinary ones
+/// can leave instead.
 ///
 /// Every change is one rename or one unlink, so any number of processes may share a folder without
 /// locks: a file that another one removed is a miss. Nothing is flushed to the disk: after a loss
@@ -56,11 +61,21 @@ class DiskCache {
   std::optional<DiskEntry> get(std::string_view key);
 
   /// Stores the joined parts under a key, in place of what it had. Returns false when they are not
-  /// stored: larger than the bound, or the disk refuses (logged once until a write succeeds).
-  bool put(std::string_view key, std::span<const std::span<const std::byte>> parts);
+  /// stored: larger than the bound, an ordinary entry beside kept ones that fill it, or the disk
+  /// refuses (logged once until a write succeeds). An entry that is kept stays so.
+  bool put(std::string_view key, std::span<const std::span<const std::byte>> parts,
+           Keep keep = Keep::kOrdinary);
 
+  /// Whether there is an entry, damaged or not.
+  bool contains(std::string_view key) const;
+  /// Makes an entry kept or ordinary; none is made.
+  void set_keep(std::string_view key, Keep keep);
   /// Forgets a key.
   void remove(std::string_view key);
+
+  /// Keys of the kept entries that begin so, in any order. Read from the files' heads: that an
+  /// entry is undamaged is what `get` tells.
+  std::vector<std::string> kept_keys(std::string_view prefix) const;
 
   /// Bytes of all its files now.
   int64_t used_bytes() const;
@@ -69,9 +84,12 @@ class DiskCache {
   const DiskCacheCounters& counters() const noexcept { return counters_; }
 
  private:
-  std::filesystem::path path_of(std::string_view key) const;
+  std::filesystem::path path_of(std::string_view key, Keep keep) const;
+  std::optional<DiskEntry> read(std::string_view key, const std::filesystem::path& path);
   void remove_leftovers();
-  void evict_down_to(int64_t num_bytes);
+  /// Removes the files that leave first until the sum is at most this; false when kept ones, which
+  /// stay unless `can_drop_kept`, are more.
+  bool evict_down_to(int64_t num_bytes, bool can_drop_kept);
   void mark_used(const std::filesystem::path& path);
   bool refuse(std::string_view reason);
 

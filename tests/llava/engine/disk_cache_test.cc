@@ -109,6 +109,43 @@ TEST_F(DiskCacheTest, TheLeastRecentlyUsedLeavesAlsoAfterARestart) {
   EXPECT_EQ(files().size(), 1u);
 }
 
+TEST_F(DiskCacheTest, KeptEntriesLeaveForKeptOnesAlone) {
+  const std::string payload(1000, 'x');
+  constexpr int64_t kBound = 3500;  // three entries of 1128 bytes
+  const auto put_kept = [&](DiskCache& cache, const std::string& key) {
+    const std::span<const std::byte> part = bytes_of(payload);
+    return cache.put(key, {&part, 1}, Keep::kKept);
+  };
+  {
+    DiskCache cache(folder_, kBound);
+    EXPECT_TRUE(put_kept(cache, "kept"));
+    put(cache, "made kept", payload);
+    cache.set_keep("made kept", Keep::kKept);
+    for (const char* key : {"a", "b", "c"}) EXPECT_TRUE(put(cache, key, payload));
+    EXPECT_FALSE(get(cache, "a").has_value());
+    EXPECT_TRUE(put(cache, "kept", payload)) << "it stays kept";
+    EXPECT_FALSE(get(cache, "c").has_value()) << "room was made for it";
+  }
+  DiskCache cache(folder_, kBound);
+  const std::vector<std::string> keys = cache.kept_keys("k");
+  EXPECT_EQ(keys, std::vector<std::string>{"kept"});
+  EXPECT_EQ(cache.kept_keys("").size(), 2u);
+  EXPECT_TRUE(put_kept(cache, "third"));
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(put(cache, "a", payload));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("pins leave"), std::string::npos);
+  // "made kept" was used longest ago.
+  EXPECT_TRUE(put_kept(cache, "fourth"));
+  EXPECT_FALSE(cache.contains("made kept"));
+  EXPECT_TRUE(cache.contains("kept") && cache.contains("third") && cache.contains("fourth"));
+  cache.set_keep("third", Keep::kOrdinary);
+  EXPECT_TRUE(put(cache, "a", payload));
+  EXPECT_FALSE(cache.contains("third"));
+  cache.remove("kept");
+  EXPECT_FALSE(cache.contains("kept"));
+  EXPECT_LE(cache.used_bytes(), kBound);
+}
+
 TEST_F(DiskCacheTest, LeavesOtherFilesAlone) {
   overwrite(folder_ / "notes.txt", std::string(5000, 'n'));
   DiskCache cache(folder_, 2000);
