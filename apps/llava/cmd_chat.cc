@@ -49,6 +49,7 @@ struct ChatOptions {
     runtime.describe(v);
     answer.describe(v);
     engine.describe_single(v);
+    describe_pin(v, answer);
     pictures.describe(v);
   }
 };
@@ -174,6 +175,7 @@ int chat_command(const Arguments& arguments) {
   ChatOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
   require_backend(options.runtime);
+  check_pin(options.answer, options.engine);
   return Chat(options).run();
 }
 

@@ -48,6 +48,7 @@ struct RunOptions {
     runtime.describe(v);
     answer.describe(v);
     engine.describe_single(v);
+    describe_pin(v, answer);
     pictures.describe(v);
   }
 };
@@ -78,11 +79,11 @@ OrderedJson to_json(const Session& session, const engine::PreparedPrompt& prompt
   result["finish_reason"] = finish_reason_name(answer.finish_reason);
   result["prompt_ids"] = prompt.ids_with_sentinels;
   result["generated_ids"] = answer.ids;
-  result["usage"] = {{"prompt_tokens", prompt.num_tokens()},
-                     {"image_tokens", prompt.num_image_tokens()},
-                     {"completion_tokens", answer.ids.size()},
-                     {"draft_tokens", answer.draft_tokens},
-                     {"accepted_tokens", answer.accepted_tokens}};
+  result["usage"] = {
+      {"prompt_tokens", prompt.num_tokens()},     {"image_tokens", prompt.num_image_tokens()},
+      {"cached_tokens", answer.cached_tokens},    {"encoded_images", answer.encoded_images},
+      {"completion_tokens", answer.ids.size()},   {"draft_tokens", answer.draft_tokens},
+      {"accepted_tokens", answer.accepted_tokens}};
   result["timings"] = {{"load_ms", session.load_ms},
                        {"preprocess_ms", preprocess_ms},
                        {"encode_ms", answer.timings.encode_ms},
@@ -100,6 +101,7 @@ int run_command(const Arguments& arguments) {
   RunOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
   require_backend(options.runtime);
+  check_pin(options.answer, options.engine);
   Session session(options.runtime, options.load);
   const engine::Pretrained& pretrained = session.pretrained;
   if (options.load.model_path.empty()) {

@@ -24,6 +24,13 @@ double now_ms() {
       .count();
 }
 
+void check_pin(const engine::AnswerOptions& options, const engine::EngineOptions& engine) {
+  if (options.pin.empty() || !engine.cache_dir.empty()) return;
+  fail(ErrorCode::kInvalidArgument,
+       "--pin '{}' keeps the prompt for later runs: name a folder for it with --cache-dir",
+       options.pin);
+}
+
 Session::Session(const RuntimeOptions& options, const engine::LoadRequest& request)
     : runtime(options) {
   const double start = now_ms();
@@ -44,7 +51,8 @@ std::unique_ptr<engine::Engine> Session::open_engine(int64_t least_tokens) {
 
 engine::Engine& Session::engine_for(const engine::PreparedPrompt& prompt,
                                     const engine::AnswerOptions& options) {
-  const int64_t needed = tokens_needed(prompt, resolve_params(pretrained, options, prompt));
+  const int64_t needed =
+      tokens_needed(prompt, resolve_params(pretrained, options, prompt), !options.pin.empty());
   if (!engine || engine->capacity_tokens() < needed) {
     engine.reset();
     engine = open_engine(needed);

@@ -35,6 +35,17 @@ struct Session {
   Session(const RuntimeOptions& options, const engine::LoadRequest& request);
 };
 
+/// The flag `pin`, of the commands that ask one after the other.
+template <class V>
+void describe_pin(V& v, engine::AnswerOptions& options) {
+  v.field("pin", options.pin,
+          "name under which --cache-dir keeps the prompt up to the end of its picture, so that a "
+          "later run neither encodes nor computes it again");
+}
+
+/// Throws: Error(kInvalidArgument) for a pin without a folder to keep it in.
+void check_pin(const engine::AnswerOptions& options, const engine::EngineOptions& engine);
+
 /// Milliseconds since an arbitrary start.
 double now_ms();
 

@@ -44,6 +44,8 @@ class LoadedModel final : public Model {
   LoadedModel(const ModelOptions& options, std::string_view models_folder)
       : runtime_(
             {.device = options.device, .backend = options.backend, .threads = options.threads}) {
+    engine_options_.cache_dir = options.cache_dir;
+    engine_options_.cache_size_mb = options.cache_size_mb;
     Context ctx = runtime_.context();
     pretrained_ =
         engine::load_pretrained(ctx, to_request(options, models_folder), options.on_progress);
@@ -67,6 +69,7 @@ class LoadedModel final : public Model {
     options.max_new_tokens = question.max_new_tokens;
     options.stop = question.stop;
     options.seed = question.seed;
+    options.pin = question.pin;
     engine::Answer answer =
         engine::generate_answer(engine_for(prompt, options), pretrained_, prompt, options,
                                 {.on_id = {}, .on_text = question.on_text}, question.cancel);
@@ -75,18 +78,32 @@ class LoadedModel final : public Model {
             .prompt_ids = prompt.ids_with_sentinels,
             .generated_ids = std::move(answer.ids),
             .prompt_tokens = prompt.num_tokens(),
-            .image_tokens = prompt.num_image_tokens()};
+            .image_tokens = prompt.num_image_tokens(),
+            .cached_tokens = answer.cached_tokens};
+  }
+
+  bool unpin(const std::string& name) override { return engine_of(1).unpin(name); }
+
+  std::vector<Pin> pins() override {
+    std::vector<Pin> pins;
+    for (engine::PinInfo& pin : engine_of(1).pins()) {
+      pins.push_back({.name = std::move(pin.name), .num_tokens = pin.num_tokens});
+    }
+    return pins;
   }
 
  private:
   // The engine is opened with the first question, and again for one that needs a larger cache.
   engine::Engine& engine_for(const engine::PreparedPrompt& prompt,
                              const engine::AnswerOptions& options) {
-    const int64_t needed = tokens_needed(prompt, resolve_params(pretrained_, options, prompt));
-    if (!engine_ || engine_->capacity_tokens() < needed) {
+    return engine_of(
+        tokens_needed(prompt, resolve_params(pretrained_, options, prompt), !options.pin.empty()));
+  }
+
+  engine::Engine& engine_of(int64_t num_tokens) {
+    if (!engine_ || engine_->capacity_tokens() < num_tokens) {
       engine_.reset();
-      const engine::EngineOptions engine_options;
-      engine_ = engine::open_engine(runtime_.context(), pretrained_, engine_options, needed);
+      engine_ = engine::open_engine(runtime_.context(), pretrained_, engine_options_, num_tokens);
     }
     return *engine_;
   }
@@ -106,6 +123,7 @@ class LoadedModel final : public Model {
 
   Runtime runtime_;
   engine::Pretrained pretrained_;
+  engine::EngineOptions engine_options_;
   std::unique_ptr<engine::Engine> engine_;
 };
 

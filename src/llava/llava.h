@@ -41,6 +41,9 @@ struct ModelOptions {
   bool load_8bit = false;  ///< wins over load_4bit
   bool load_4bit = false;
   int32_t threads = 0;
+  /// Folder in which pictures' features and pinned prompts outlive the process; empty: none.
+  std::string cache_dir = {};
+  int32_t cache_size_mb = 4096;
   /// Reports bytes loaded of all bytes; may be empty.
   std::function<void(uint64_t done, uint64_t total)> on_progress = {};
 };
@@ -73,6 +76,9 @@ struct Question {
   int32_t max_new_tokens = 512;
   std::vector<std::string> stop = {};
   std::optional<uint64_t> seed = {};
+  /// Name under which the prompt, up to the end of its last picture, stays cached: later questions
+  /// about the same pictures compute only what follows, after a restart too with a cache folder.
+  std::string pin = {};
   /// Called on the asking thread with text as it becomes certain; may be empty.
   std::function<void(std::string_view text)> on_text = {};
   /// Ends the answer between two tokens when a stop is requested, from any thread.
@@ -87,6 +93,13 @@ struct Reply {
   std::vector<int32_t> generated_ids;
   int32_t prompt_tokens = 0;  ///< pictures included
   int32_t image_tokens = 0;
+  int32_t cached_tokens = 0;  ///< of the prompt, that were not computed again
+};
+
+/// What a question pinned.
+struct Pin {
+  std::string name;
+  int32_t num_tokens = 0;
 };
 
 /// An open checkpoint.
@@ -101,6 +114,11 @@ class Model {
   /// Throws: Error for pictures that cannot be read, questions that do not fit the context, and
   /// settings out of range.
   virtual Reply ask(const Question& question) = 0;
+
+  /// Forgets what was pinned under a name, on disk too; whether there was such a pin.
+  virtual bool unpin(const std::string& name) = 0;
+  /// Everything that is pinned, by name.
+  virtual std::vector<Pin> pins() = 0;
 
   virtual const std::string& name() const = 0;
 };

@@ -98,10 +98,12 @@ std::shared_ptr<text::grammar::Grammar> make_grammar(const Pretrained& pretraine
   return std::make_shared<text::grammar::Grammar>(text::grammar::syntax_of(format), vocabulary);
 }
 
-int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params) {
+int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params,
+                      bool is_pinned) {
   // Beams fork before their parents are released.
   const int64_t num_branches = std::max(1, 2 * params.num_beams - 1);
-  return prompt.num_tokens() + int64_t{params.max_new_tokens} * num_branches;
+  const int64_t needed = prompt.num_tokens() + int64_t{params.max_new_tokens} * num_branches;
+  return is_pinned ? std::max(needed, int64_t{2} * prompt.num_tokens()) : needed;
 }
 
 GenerationRequest make_request(const PreparedPrompt& prompt, GenerationParams params,
@@ -120,6 +122,7 @@ Answer generate_answer(Engine& engine, const Pretrained& pretrained, const Prepa
   GenerationRequest request =
       make_request(prompt, resolve_params(pretrained, options, prompt), options.stop);
   request.grammar = make_grammar(pretrained, options);
+  request.pin = options.pin;
   const std::shared_ptr<AnswerStream> stream = engine.submit(std::move(request));
   const std::stop_callback cancel(stop, [&] { stream->cancel(); });
   Answer answer;
@@ -142,6 +145,7 @@ Answer generate_answer(Engine& engine, const Pretrained& pretrained, const Prepa
   answer.cached_tokens = usage.cached_tokens;
   answer.draft_tokens = usage.draft_tokens;
   answer.accepted_tokens = usage.accepted_tokens;
+  answer.encoded_images = usage.encoded_images;
   answer.timings = {.encode_ms = usage.encode_ms,
                     .prefill_ms = usage.first_token_ms - usage.queue_ms - usage.encode_ms,
                     .first_token_ms = usage.first_token_ms,

@@ -33,6 +33,8 @@ struct AnswerOptions {
   std::string json_schema;
   std::string grammar;
   std::optional<uint64_t> seed;
+  /// Name under which the prompt's beginning stays cached (GenerationRequest::pin); empty: none.
+  std::string pin = {};
 
   template <class V>
   void describe(V& v) {
@@ -74,6 +76,7 @@ struct Answer {
   std::vector<int32_t> ids;
   FinishReason finish_reason = FinishReason::kLength;
   int32_t cached_tokens = 0;    ///< of the prompt, computed for an earlier one
+  int32_t encoded_images = 0;   ///< pictures whose features no cache had
   int32_t draft_tokens = 0;     ///< guessed ahead (speculative decoding)
   int32_t accepted_tokens = 0;  ///< of those, right
   AnswerTimings timings;
@@ -97,8 +100,10 @@ GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOption
 std::shared_ptr<text::grammar::Grammar> make_grammar(const Pretrained& pretrained,
                                                      const AnswerOptions& options);
 
-/// Tokens of KV cache that an answer may need.
-int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params);
+/// Tokens of KV cache that an answer may need. Pins may hold half of it, so that one whose prompt
+/// is pinned needs twice its length.
+int64_t tokens_needed(const PreparedPrompt& prompt, const GenerationParams& params,
+                      bool is_pinned = false);
 
 /// What the engine is asked for an answer to `prompt`.
 GenerationRequest make_request(const PreparedPrompt& prompt, GenerationParams params,

@@ -37,6 +37,7 @@ struct AnswerDelta {
 struct AnswerUsage {
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
+  int32_t encoded_images = 0;  ///< whose features no cache had
   int32_t completion_tokens = 0;
   int32_t draft_tokens = 0;     ///< proposed by speculative decoding
   int32_t accepted_tokens = 0;  ///< of those, right

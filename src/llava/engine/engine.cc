@@ -9,15 +9,21 @@ namespace llava::engine {
 
 Engine::Engine(const EngineConfig& config, const EngineMemory& memory,
                std::unique_ptr<Runner> runner, const text::Tokenizer& tokenizer, int32_t num_vocab,
-               std::unique_ptr<DraftModel> draft_model)
+               std::unique_ptr<DraftModel> draft_model, std::unique_ptr<PersistentCache> cache)
     : loop_(std::make_unique<EngineLoop>(config, memory, std::move(runner), tokenizer, num_vocab,
-                                         std::move(draft_model))) {}
+                                         std::move(draft_model), std::move(cache))) {}
 
 Engine::~Engine() = default;
 
 std::shared_ptr<AnswerStream> Engine::submit(GenerationRequest request) {
   return loop_->submit(std::move(request));
 }
+
+bool Engine::unpin(const std::string& name) { return loop_->unpin(name); }
+
+std::vector<PinInfo> Engine::pins() { return loop_->pins(); }
+
+void Engine::flush_cache() { loop_->flush_cache(); }
 
 EngineStats Engine::stats() const { return loop_->stats(); }
 

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "llava/core/config.h"
 #include "llava/engine/answer_stream.h"
 #include "llava/engine/draft_model.h"
 #include "llava/engine/generation_request.h"
 #include "llava/engine/image_registry.h"
+#include "llava/engine/persistent_cache.h"
 #include "llava/engine/runner.h"
 #include "llava/engine/scheduler.h"
 #include "llava/text/tokenizer.h"
@@ -47,17 +49,28 @@ struct EngineStats {
   SchedulerStats scheduler;
   int32_t num_running = 0;
   int32_t num_waiting = 0;
-  int32_t pages_used = 0;    ///< by running sequences
+  int32_t pages_used = 0;    ///< by running sequences and pins
   int32_t pages_cached = 0;  ///< by the prefix cache alone
   int32_t pages_total = 0;
+  int32_t pages_pinned = 0;
   int64_t received = 0;
   int64_t finished = 0;
   int64_t aborted = 0;
   int64_t rejected = 0;
   int64_t failed = 0;
+  int64_t features_from_disk = 0;  ///< pictures that were not encoded for it
+  int64_t prefixes_from_disk = 0;
   int64_t generated_tokens = 0;
   int64_t draft_tokens = 0;
   int64_t accepted_tokens = 0;
+};
+
+/// A prefix that is held under a name.
+struct PinInfo {
+  std::string name;
+  int32_t num_tokens = 0;
+  bool is_in_memory = false;
+  bool is_on_disk = false;
 };
 
 class EngineLoop;
@@ -66,10 +79,12 @@ class EngineLoop;
 class Engine {
  public:
   /// The tokenizer must outlive the engine. `num_vocab` is the width of the model's logits.
-  /// `draft_model` may be null.
+  /// `draft_model` may be null. `cache` is where features and pins outlive the engine; null:
+  /// nowhere.
   Engine(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
          const text::Tokenizer& tokenizer, int32_t num_vocab,
-         std::unique_ptr<DraftModel> draft_model = nullptr);
+         std::unique_ptr<DraftModel> draft_model = nullptr,
+         std::unique_ptr<PersistentCache> cache = nullptr);
   /// Ends what runs with kUnavailable.
   ~Engine();
   Engine(const Engine&) = delete;
@@ -77,9 +92,19 @@ class Engine {
 
   /// Queues a request.
   ///
-  /// Throws: Error(kInvalidArgument) for settings out of range, ids outside the vocabulary or a
-  /// prompt that the KV cache cannot hold; Error(kUnavailable) when the queue is full.
+  /// Throws: Error(kInvalidArgument) for settings out of range, ids outside the vocabulary, a
+  /// prompt that the KV cache cannot hold or a pin that cannot be; Error(kUnavailable) when the
+  /// queue is full. The stream ends with Error(kResourceExhausted) where pins would hold more of
+  /// the cache than half.
   std::shared_ptr<AnswerStream> submit(GenerationRequest request);
+
+  /// Forgets what a request pinned under this name, in memory and on disk. Whether there was such a
+  /// pin.
+  bool unpin(const std::string& name);
+  /// Everything that is pinned, by name.
+  std::vector<PinInfo> pins();
+  /// Waits until what is to be kept on disk is there.
+  void flush_cache();
 
   EngineStats stats() const;
   /// Waits until nothing runs or waits.

@@ -16,13 +16,15 @@ namespace llava::engine {
 
 EngineLoop::EngineLoop(const EngineConfig& config, const EngineMemory& memory,
                        std::unique_ptr<Runner> runner, const text::Tokenizer& tokenizer,
-                       int32_t num_vocab, std::unique_ptr<DraftModel> draft_model)
+                       int32_t num_vocab, std::unique_ptr<DraftModel> draft_model,
+                       std::unique_ptr<PersistentCache> cache)
     : config_(config),
       memory_(memory),
       runner_(std::move(runner)),
       draft_model_(std::move(draft_model)),
       tokenizer_(tokenizer),
       num_vocab_(num_vocab),
+      cache_(std::move(cache)),
       inbox_(config.max_queued_requests) {
   open_scheduler();
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
@@ -30,6 +32,7 @@ EngineLoop::EngineLoop(const EngineConfig& config, const EngineMemory& memory,
 
 std::shared_ptr<AnswerStream> EngineLoop::submit(GenerationRequest request) {
   check_request(request, capacity_tokens(), num_vocab_);
+  if (!request.pin.empty()) check_pin(request);
   auto stream = std::make_shared<AnswerStream>();
   count(&EngineStats::received);
   try {
@@ -54,6 +57,7 @@ void EngineLoop::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     if (active_.empty()) inbox_.wait_for_work(stop);
     try {
+      while (const auto command = inbox_.next_command()) (*command)();
       take_arrivals();
       end_unwanted();
       if (!active_.empty()) step();
@@ -110,7 +114,12 @@ void EngineLoop::encode(StepPlan& plan) {
       LLAVA_CHECK(active != nullptr, "nobody shows picture {}", image);
       const auto place = std::ranges::find(active->image_numbers, image);
       const auto index = static_cast<std::size_t>(place - active->image_numbers.begin());
-      encode_or_make_room(image, active->request.images[index]);
+      const PreparedImage& picture = active->request.images[index];
+      if (!restore_features(image, picture)) {
+        encode_or_make_room(image, picture);
+        ++active->usage.encoded_images;
+        store_features(image, picture, !active->request.pin.empty());
+      }
       active->usage.encode_ms += ms_between(start, Clock::now());
       ++i;
       continue;
@@ -147,6 +156,7 @@ std::exception_ptr EngineLoop::try_run(const StepPlan& plan) {
 
 void EngineLoop::deliver(const StepPlan& plan) {
   scheduler_->complete(plan);
+  std::vector<PinToStore> pins;
   int64_t row = 0;
   const auto width = static_cast<std::size_t>(logits_.vocab_size);
   for (const StepItem& item : plan.items) {
@@ -159,8 +169,15 @@ void EngineLoop::deliver(const StepPlan& plan) {
                                        .subspan(static_cast<std::size_t>(row) * width,
                                                 static_cast<std::size_t>(num_rows) * width)};
     row += num_rows;
-    if (Active* const active = owner_of(item.sequence)) advance(*active, rows);
+    Active* const active = owner_of(item.sequence);
+    if (active == nullptr) continue;
+    if (!active->request.pin.empty() && !active->is_pinned) {
+      if (auto pinned = pin(*active)) pins.push_back(std::move(*pinned));
+    }
+    advance(*active, rows);
   }
+  // Behind the tokens, which are waited for.
+  for (PinToStore& pinned : pins) store(std::move(pinned));
 }
 
 void EngineLoop::count(int64_t EngineStats::*counter) {
@@ -172,12 +189,15 @@ void EngineLoop::publish_stats() {
     stats.generated_tokens = generated_tokens_;
     stats.draft_tokens = draft_tokens_;
     stats.accepted_tokens = accepted_tokens_;
+    stats.features_from_disk = features_from_disk_;
+    stats.prefixes_from_disk = prefixes_from_disk_;
     if (!scheduler_) return;
     stats.scheduler = scheduler_->stats();
     stats.num_running = scheduler_->num_running();
     stats.num_waiting = scheduler_->num_waiting();
     stats.pages_total = scheduler_->blocks().num_pages();
     stats.pages_cached = scheduler_->tree().num_evictable();
+    stats.pages_pinned = scheduler_->tree().num_pages_if_pinned("", "", {});
     stats.pages_used = scheduler_->blocks().num_used() - stats.pages_cached;
   });
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // EngineLoop: the engine's thread with what it owns: scheduler, runner and the requests that run.
-// Its functions are in three files: engine_loop.cc has the step, engine_requests.cc the life of a
-// request, engine_recovery.cc what is done when something fails.
+// Its functions are in four files: engine_loop.cc has the step, engine_requests.cc the life of a
+// request, engine_caching.cc pins and the cache on disk, engine_recovery.cc what is done when
+// something fails.
 #pragma once
 
 #include <chrono>
@@ -11,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -23,16 +25,19 @@
 
 namespace llava::engine {
 
-/// Threads: `submit`, `stats`, `wait_until_idle` are safe; all else is the loop's own thread's.
+/// Threads: `submit` to `capacity_tokens` are safe; all else is the loop's own thread's.
 class EngineLoop {
  public:
   /// As Engine::Engine.
   EngineLoop(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
              const text::Tokenizer& tokenizer, int32_t num_vocab,
-             std::unique_ptr<DraftModel> draft_model);
+             std::unique_ptr<DraftModel> draft_model, std::unique_ptr<PersistentCache> cache);
 
   /// As Engine's functions of these names.
   std::shared_ptr<AnswerStream> submit(GenerationRequest request);
+  bool unpin(const std::string& name);
+  std::vector<PinInfo> pins();
+  void flush_cache();
   EngineStats stats() const;
   void wait_until_idle() { inbox_.wait_until_idle(); }
   int32_t capacity_tokens() const { return memory_.num_pages * config_.scheduler.page_size; }
@@ -51,6 +56,15 @@ class EngineLoop {
     std::optional<Clock::time_point> started;
     std::optional<Clock::time_point> first_token;
     AnswerUsage usage;
+    bool is_pinned = false;
+  };
+
+  /// A prefix that is to be stored: its pages are pinned.
+  struct PinToStore {
+    std::string name;
+    PinRecord record;
+    std::string key;
+    std::vector<int32_t> pages;  ///< empty: only the record is missing
   };
 
   static double ms_between(Clock::time_point begin, Clock::time_point end) {
@@ -89,6 +103,27 @@ class EngineLoop {
   void retire(Active& active);
   void forget(Active& active);
 
+  // engine_caching.cc: what outlives requests and the process.
+  /// Throws: Error(kInvalidArgument) when this cannot be pinned.
+  void check_pin(const GenerationRequest& request) const;
+  int32_t tokens_to_pin(const GenerationRequest& request) const;
+  /// Why the prompt has no place beside what is pinned, or null.
+  std::exception_ptr find_no_room(const GenerationRequest& request,
+                                  std::span<const Symbol> symbols) const;
+  /// Reads the longest stored prefix of a prompt into pages, if it is longer than what is cached.
+  void restore_prefix(const GenerationRequest& request, std::span<const Symbol> symbols);
+  std::vector<int32_t> lengths_to_restore(const GenerationRequest& request) const;
+  std::optional<DiskEntry> find_prefix(const std::string& key, int32_t num_pages);
+  bool fill_pages(std::span<const int32_t> pages, std::span<const std::byte> bytes);
+  bool restore_features(uint64_t image, const PreparedImage& picture);
+  void store_features(uint64_t image, const PreparedImage& picture, bool is_pinned);
+  /// Pins the prefix that a request has computed; what is then to be stored.
+  std::optional<PinToStore> pin(Active& active);
+  void store(PinToStore pin);
+  /// Calls a function on the engine's thread and returns its result.
+  template <class Function>
+  auto on_thread(Function function);
+
   // engine_recovery.cc: what is done when something fails.
   void encode_or_make_room(uint64_t image, const PreparedImage& picture);
   /// A picture cannot be encoded: its requests fail and leave the plan.
@@ -108,6 +143,7 @@ class EngineLoop {
   const std::unique_ptr<DraftModel> draft_model_;  // outlives the tasks
   const text::Tokenizer& tokenizer_;
   const int32_t num_vocab_;
+  const std::unique_ptr<PersistentCache> cache_;  ///< null: none
   ImageRegistry registry_;
   RequestInbox inbox_;
   Guarded<EngineStats> stats_;
@@ -122,6 +158,8 @@ class EngineLoop {
   int64_t generated_tokens_ = 0;
   int64_t draft_tokens_ = 0;
   int64_t accepted_tokens_ = 0;
+  int64_t features_from_disk_ = 0;
+  int64_t prefixes_from_disk_ = 0;
 
   std::jthread thread_;  // last: it uses all of the above
 };

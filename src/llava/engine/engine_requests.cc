@@ -37,12 +37,20 @@ void EngineLoop::begin(Arrival arrival) {
     active->image_numbers.push_back(registry_.intern(image.key));
   }
   active->usage.prompt_tokens = static_cast<int32_t>(active->request.prompt.ids.size());
+  std::vector<Symbol> symbols = symbols_of(*active);
+  if (const std::exception_ptr refusal = find_no_room(active->request, symbols)) {
+    inbox_.leave_queue();
+    count(&EngineStats::rejected);
+    active->stream->fail(refusal);
+    return;
+  }
+  restore_prefix(active->request, symbols);
   active->root =
       scheduler_->add({.owner = active->number,
                        .client = active->request.client,
                        .priority = active->request.priority,
                        .cache_scope = active->request.cache_salt,
-                       .prompt = symbols_of(*active),
+                       .prompt = std::move(symbols),
                        .max_new_tokens = active->request.params.max_new_tokens,
                        .arrival_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                                          arrival.time.time_since_epoch())

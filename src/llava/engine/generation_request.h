@@ -24,6 +24,10 @@ struct GenerationRequest {
   int32_t priority = 0;
   /// Requests share cached prefixes only with the same salt.
   std::string cache_salt;
+  /// When not empty: the prompt's beginning, up to the end of its last picture or all of it when it
+  /// has none, cut to whole pages of the KV cache, stays cached under this name until it is
+  /// unpinned or the name is given to another; on disk too where the engine has a cache there.
+  std::string pin;
   /// Ids with placeholders, and where the pictures are in them.
   text::MultimodalSequence prompt;
   std::vector<PreparedImage> images;

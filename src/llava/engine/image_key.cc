@@ -10,16 +10,7 @@ namespace llava::engine {
 namespace {
 
 // Fields of the encoding, each as its tag, its length in bytes and the bytes.
-enum class Tag : uint8_t {
-  kDomain,
-  kWidth,
-  kHeight,
-  kPixels,
-  kRecipe,
-  kModel,
-  kFile,
-  kDecodeOptions
-};
+enum class Tag : uint8_t { kDomain, kWidth, kHeight, kPixels, kRecipe, kFile, kDecodeOptions };
 
 class TaggedHash {
  public:
@@ -74,17 +65,15 @@ ImageKey image_key(const ImageContent& content) {
   hash.add(Tag::kHeight, height);
   hash.add(Tag::kPixels, std::as_bytes(content.pixels));
   hash.add(Tag::kRecipe, content.recipe);
-  hash.add(Tag::kModel, content.model);
   return hash.finish();
 }
 
 ImageKey file_key(std::span<const std::byte> bytes, std::string_view decode_options,
-                  std::string_view recipe, std::string_view model) {
+                  std::string_view recipe) {
   TaggedHash hash("llava.image-file.1");
   hash.add(Tag::kFile, bytes);
   hash.add(Tag::kDecodeOptions, decode_options);
   hash.add(Tag::kRecipe, recipe);
-  hash.add(Tag::kModel, model);
   return hash.finish();
 }
 

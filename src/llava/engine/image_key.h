@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keys of pictures by content: what a picture's features depend on, and nothing that a client or
-// the file's metadata claims.
+// Keys of pictures by content: what a picture's features in one model depend on, and nothing that a
+// client or the file's metadata claims. Where models could meet, on disk, the identity of vision
+// tower and projector goes before the key (cache_keys.h).
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,7 @@
 
 namespace llava::engine {
 
-/// 256 bits that name a picture's features: equal keys, equal features.
+/// 256 bits that name a picture's features: equal keys, equal features of the same model.
 struct ImageKey {
   Sha256 digest{};
 
@@ -26,12 +27,11 @@ struct ImageKeyHash {
   std::size_t operator()(const ImageKey& key) const noexcept;
 };
 
-/// Everything a picture's features depend on.
+/// Everything a picture's features in a model depend on.
 struct ImageContent {
   image::ImageSize size;
   std::span<const uint8_t> pixels;  ///< decoded RGB, [height * width * 3]
   std::string_view recipe;          ///< preprocessing_recipe(...)
-  std::string_view model;           ///< identity of vision tower and projector weights
 };
 
 /// Key of a decoded picture: SHA-256 over a tagged, length-prefixed encoding of its content, so
@@ -41,10 +41,10 @@ struct ImageContent {
 ImageKey image_key(const ImageContent& content);
 
 /// Key of a picture file that need not be decoded to be recognised: its bytes, and everything else
-/// that decides the features (decode options, recipe, model).
+/// that decides the features (decode options, recipe).
 ///
 /// Threads: safe.
 ImageKey file_key(std::span<const std::byte> bytes, std::string_view decode_options,
-                  std::string_view recipe, std::string_view model);
+                  std::string_view recipe);
 
 }  // namespace llava::engine

@@ -4,7 +4,9 @@
 // decided elsewhere (kv_blocks.h, scheduler.h).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "llava/model/config.h"
@@ -26,6 +28,14 @@ class KvPages {
 
   /// Copies the first `num_tokens` positions of one page to another, in all layers.
   void copy(Context& ctx, int32_t from, int32_t to, int32_t num_tokens);
+
+  /// Bytes of a page over all layers.
+  int64_t page_bytes() const;
+  /// Copies whole pages to host memory: layer by layer keys, values and their scales, of each the
+  /// pages in the order given.
+  void read(Context& ctx, std::span<const int32_t> pages, std::span<std::byte> out) const;
+  /// Fills pages with what was read from as many.
+  void write(Context& ctx, std::span<const int32_t> pages, std::span<const std::byte> bytes);
 
   int32_t page_size() const noexcept { return page_size_; }
   KvCacheView view() { return {layers_}; }

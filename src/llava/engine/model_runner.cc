@@ -2,6 +2,7 @@
 #include "llava/engine/model_runner.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "llava/core/check.h"
@@ -52,6 +53,22 @@ void ModelRunner::encode(uint64_t image, const PreparedImage& picture) {
 
 void ModelRunner::put_features(uint64_t image, Tensor rows_TD) {
   features_.insert_or_assign(image, std::move(rows_TD));
+}
+
+std::vector<std::byte> ModelRunner::read_features(uint64_t image) {
+  const Tensor host = ops::to_host(ctx_, features_.at(image));
+  const auto bytes = host.bytes();
+  return {bytes.begin(), bytes.end()};
+}
+
+bool ModelRunner::put_features(uint64_t image, const PreparedImage& picture,
+                               std::span<const std::byte> bytes) {
+  const Shape shape{picture.layout.num_tokens, model_.config.decoder.hidden_size};
+  if (static_cast<int64_t>(bytes.size()) != tensor_bytes(shape, model_.dtype())) return false;
+  Tensor rows_TD = Tensor::empty(shape, model_.dtype());
+  std::memcpy(rows_TD.mutable_bytes().data(), bytes.data(), bytes.size());
+  put_features(image, ops::from_host(ctx_, rows_TD));
+  return true;
 }
 
 Tensor ModelRunner::image_rows(const StepPlan& plan, std::vector<model::FeatureRun>& runs) {

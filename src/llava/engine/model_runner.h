@@ -24,6 +24,16 @@ class ModelRunner final : public Runner {
   void encode(uint64_t image, const PreparedImage& picture) override;
   void drop(uint64_t image) override { features_.erase(image); }
   void drop_all() noexcept override { features_.clear(); }
+  std::vector<std::byte> read_features(uint64_t image) override;
+  bool put_features(uint64_t image, const PreparedImage& picture,
+                    std::span<const std::byte> bytes) override;
+  int64_t page_bytes() const override { return pages_.page_bytes(); }
+  void read_pages(std::span<const int32_t> pages, std::span<std::byte> out) override {
+    pages_.read(ctx_, pages, out);
+  }
+  void write_pages(std::span<const int32_t> pages, std::span<const std::byte> bytes) override {
+    pages_.write(ctx_, pages, bytes);
+  }
   void run(const StepPlan& plan, StepLogits& logits) override;
 
   /// Keeps rows that were computed elsewhere as a picture's features: [num_tokens, D].

@@ -10,6 +10,7 @@
 #include "llava/engine/draft_pace.h"
 #include "llava/engine/draft_vocabulary.h"
 #include "llava/engine/memory.h"
+#include "llava/engine/model_identity.h"
 #include "llava/engine/model_runner.h"
 #include "llava/engine/scratch_memory.h"
 
@@ -121,6 +122,18 @@ std::unique_ptr<DraftModel> make_draft_model(const Context& ctx, const Pretraine
   return std::make_unique<DraftModel>(config, std::move(runner));
 }
 
+// What outlives the engine on disk; null when there is no folder for it.
+std::unique_ptr<PersistentCache> open_cache(Context ctx, const Pretrained& pretrained,
+                                            const EngineOptions& options, DType kv_dtype) {
+  if (options.cache_dir.empty()) return nullptr;
+  ModelIdentity identity = identify_model(ctx, *pretrained.model);
+  identity.prefixes += fmt::format("\nkv {}", dtype_name(kv_dtype));
+  return std::make_unique<PersistentCache>(
+      PersistentCacheConfig{.folder = options.cache_dir,
+                            .max_bytes = options.cache_size_mb * kMiB,
+                            .identity = std::move(identity)});
+}
+
 }  // namespace
 
 DType choose_kv_dtype(const model::LlavaModel& model, const std::string& name) {
@@ -163,7 +176,8 @@ std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretra
                    .encoder_cache_bytes = caches.encoder_bytes,
                    .encoder_bytes_per_token =
                        int64_t{decoder.hidden_size} * item_size(pretrained.model->dtype())},
-      std::move(runner), *pretrained.tokenizer, decoder.vocab_size, std::move(draft_model));
+      std::move(runner), *pretrained.tokenizer, decoder.vocab_size, std::move(draft_model),
+      open_cache(ctx, pretrained, options, caches.kv_dtype));
 }
 
 }  // namespace llava::engine

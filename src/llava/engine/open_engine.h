@@ -20,6 +20,8 @@ struct EngineOptions {
   int32_t encoder_cache_mb = 1024;
   std::string kv_dtype = "auto";
   std::string draft_model;
+  std::string cache_dir;
+  int32_t cache_size_mb = 4096;
 
   /// What matters for one answer at a time.
   template <class V>
@@ -34,6 +36,12 @@ struct EngineOptions {
     v.field("kv-dtype", kv_dtype,
             "type of the KV cache: auto is float16 beside packed weights, else the compute type",
             one_of({"auto", "f32", "f16", "bf16", "int8", "float32", "float16", "bfloat16"}));
+    v.field("cache-dir", cache_dir,
+            "folder in which the features of pictures and pinned prompts outlive the program; any "
+            "number of programs and models may share it");
+    v.field("cache-size-mb", cache_size_mb,
+            "what that folder may hold; what was used longest ago leaves first",
+            in_range(1, 1 << 30));
   }
 
   template <class V>
@@ -59,10 +67,11 @@ std::unique_ptr<Pretrained> load_draft_model(Context& ctx, const Pretrained& pre
                                              const EngineOptions& options);
 
 /// Starts an engine. `ctx`, `pretrained` and `draft`, which may be null, outlive it; from now on
-/// the backend is the engine's.
+/// the backend is the engine's. With a cache folder all weights are read once, for the identity of
+/// what is in it.
 ///
-/// Throws: Error(kResourceExhausted) with the sum when a KV cache of `least_tokens` does not fit
-/// beside what a step works with.
+/// Throws: Error(kNotFound) when the cache folder cannot be used; Error(kResourceExhausted) with
+/// the sum when a KV cache of `least_tokens` does not fit beside what a step works with.
 std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
                                     const EngineOptions& options, int64_t least_tokens,
                                     const Pretrained* draft = nullptr);

@@ -46,14 +46,7 @@ PrefixTree::Position PrefixTree::descend(Position from, std::span<const Symbol> 
 PrefixLock PrefixTree::match(std::string_view scope, std::span<const Symbol> symbols,
                              std::vector<int32_t>& pages) {
   LLAVA_CHECK(!symbols.empty());
-  const auto max_pages = static_cast<int32_t>(symbols.size() - 1) / page_size_;
-  const int32_t root = root_of(scope);
-  Position end = descend({root, 0, 0}, symbols, max_pages);
-  if (end.in_node < static_cast<int32_t>(at(end.node).pages.size())) {
-    end.node = split(end.node, end.in_node);
-  }
-  const PrefixLock lock{end.node, end.num_pages};
-  hold(lock.node);
+  const PrefixLock lock = lock_path(scope, symbols, static_cast<int32_t>(symbols.size() - 1));
   const std::size_t first = pages.size();
   pages.resize(first + static_cast<std::size_t>(lock.num_pages));
   auto out = pages.end();
@@ -64,6 +57,17 @@ PrefixLock PrefixTree::match(std::string_view scope, std::span<const Symbol> sym
   counters_.query_tokens += static_cast<int64_t>(symbols.size());
   counters_.hit_tokens += int64_t{lock.num_pages} * page_size_;
   return lock;
+}
+
+PrefixLock PrefixTree::lock_path(std::string_view scope, std::span<const Symbol> symbols,
+                                 int32_t max_tokens) {
+  const int32_t root = root_of(scope);
+  Position end = descend({root, 0, 0}, symbols, max_tokens / page_size_);
+  if (end.in_node < static_cast<int32_t>(at(end.node).pages.size())) {
+    end.node = split(end.node, end.in_node);
+  }
+  hold(end.node);
+  return {end.node, end.num_pages};
 }
 
 int32_t PrefixTree::peek(std::string_view scope, std::span<const Symbol> symbols) const {
@@ -172,36 +176,6 @@ int32_t PrefixTree::evict(int32_t num_pages) {
   }
   counters_.evicted_pages += num_evicted;
   return num_evicted;
-}
-
-void PrefixTree::pin(std::string name, const PrefixLock& lock) {
-  PrefixLock held = share(lock);
-  unpin(name);
-  pins_.emplace(std::move(name), held);
-}
-
-bool PrefixTree::unpin(std::string_view name) {
-  const auto it = pins_.find(name);
-  if (it == pins_.end()) return false;
-  unlock(it->second);
-  pins_.erase(it);
-  return true;
-}
-
-const PrefixLock* PrefixTree::find_pin(std::string_view name) const {
-  const auto it = pins_.find(name);
-  return it == pins_.end() ? nullptr : &it->second;
-}
-
-void PrefixTree::collect(const PrefixLock& lock, std::vector<Symbol>& symbols,
-                         std::vector<int32_t>& pages) const {
-  LLAVA_CHECK(lock.is_held());
-  std::vector<int32_t> path;
-  for (int32_t node = lock.node; node >= 0; node = at(node).parent) path.push_back(node);
-  for (auto node = path.rbegin(); node != path.rend(); ++node) {
-    symbols.insert(symbols.end(), at(*node).symbols.begin(), at(*node).symbols.end());
-    pages.insert(pages.end(), at(*node).pages.begin(), at(*node).pages.end());
-  }
 }
 
 int32_t PrefixTree::new_node() {

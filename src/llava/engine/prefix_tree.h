@@ -81,6 +81,11 @@ class PrefixTree {
   void pin(std::string name, const PrefixLock& lock);
   /// Whether there was such a name.
   bool unpin(std::string_view name);
+  /// Pages that all pins hold when `name` holds these symbols and nothing else.
+  int32_t num_pages_if_pinned(std::string_view name, std::string_view scope,
+                              std::span<const Symbol> symbols) const;
+  /// Locks as many whole pages of `symbols` as are cached, up to all of them.
+  PrefixLock lock_whole(std::string_view scope, std::span<const Symbol> symbols);
   /// The lock of a pinned name, or null.
   const PrefixLock* find_pin(std::string_view name) const;
   const std::map<std::string, PrefixLock, std::less<>>& pins() const { return pins_; }
@@ -127,6 +132,7 @@ class PrefixTree {
   std::span<const Symbol> page_of(std::span<const Symbol> symbols, int32_t page) const;
   std::span<const Symbol> first_page(const Node& node) const;
 
+  PrefixLock lock_path(std::string_view scope, std::span<const Symbol> symbols, int32_t max_tokens);
   Position descend(Position from, std::span<const Symbol> symbols, int32_t max_pages) const;
   void check_node(int32_t node, std::vector<int32_t>& references, int32_t& num_evictable,
                   std::size_t& num_leaves) const;

@@ -9,7 +9,7 @@
 
 namespace llava::engine {
 
-/// One picture, planned and preprocessed. Equal keys, equal features.
+/// One picture, planned and preprocessed. Equal keys, equal features of one model.
 struct PreparedImage {
   ImageKey key;
   image::ImageLayout layout;

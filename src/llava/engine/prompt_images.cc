@@ -68,8 +68,7 @@ PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage&
   prepared.key =
       image_key({.size = picture.size,
                  .pixels = picture.pixels,
-                 .recipe = preprocessing_recipe(pretrained.processor, pretrained.geometry),
-                 .model = pretrained.path.native()});
+                 .recipe = preprocessing_recipe(pretrained.processor, pretrained.geometry)});
   return prepared;
 }
 

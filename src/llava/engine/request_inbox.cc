@@ -23,10 +23,27 @@ void RequestInbox::push(Arrival arrival) {
 
 void RequestInbox::wait_for_work(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  if (!arrivals_.empty()) return;
+  const auto has_work = [&] { return !arrivals_.empty() || !commands_.empty(); };
+  if (has_work()) return;
   is_idle_ = true;
   changed_.notify_all();
-  changed_.wait(lock, stop, [&] { return !arrivals_.empty(); });
+  changed_.wait(lock, stop, has_work);
+}
+
+void RequestInbox::post(std::function<void()> command) {
+  {
+    const std::lock_guard lock(mutex_);
+    commands_.push_back(std::move(command));
+  }
+  changed_.notify_all();
+}
+
+std::optional<std::function<void()>> RequestInbox::next_command() {
+  const std::lock_guard lock(mutex_);
+  if (commands_.empty()) return std::nullopt;
+  std::optional<std::function<void()>> command(std::move(commands_.front()));
+  commands_.pop_front();
+  return command;
 }
 
 std::optional<Arrival> RequestInbox::next() {
@@ -46,6 +63,7 @@ void RequestInbox::fail_all(const std::exception_ptr& error) {
   const std::lock_guard lock(mutex_);
   for (Arrival& arrival : arrivals_) arrival.stream->fail(error);
   arrivals_.clear();
+  commands_.clear();
 }
 
 void RequestInbox::wait_until_idle() {

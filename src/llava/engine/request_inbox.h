@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,20 +29,25 @@ struct Arrival {
 /// Requests count as queued from `push` until `leave_queue`, which is later than `next`: the engine
 /// takes them out at once, but they wait there for their turn.
 ///
-/// Threads: safe; `wait_for_work`, `next`, `leave_queue` and `fail_all` are the engine thread's.
+/// Threads: safe; `wait_for_work`, `next`, `next_command`, `leave_queue` and `fail_all` are the
+/// engine thread's.
 class RequestInbox {
  public:
   explicit RequestInbox(int32_t max_queued) : max_queued_(max_queued) {}
 
   /// Throws: Error(kUnavailable) when as many as are allowed are queued.
   void push(Arrival arrival);
-  /// Waits until there is an arrival or a stop; the engine is idle meanwhile.
+  /// Waits until there is something to take out, or a stop; the engine is idle meanwhile.
   void wait_for_work(const std::stop_token& stop);
+  /// Hands work that is no request to the engine's thread; dropped when the engine stops.
+  void post(std::function<void()> command);
+  /// The oldest of these; nothing when there is none.
+  std::optional<std::function<void()>> next_command();
   /// The oldest arrival; nothing when there is none.
   std::optional<Arrival> next();
   /// A request that was taken out has begun, or has ended without.
   void leave_queue();
-  /// Ends the streams of all arrivals.
+  /// Ends the streams of all arrivals, and drops commands.
   void fail_all(const std::exception_ptr& error);
   /// Waits until the engine has nothing to do.
   void wait_until_idle();
@@ -51,6 +57,7 @@ class RequestInbox {
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<Arrival> arrivals_;
+  std::deque<std::function<void()>> commands_;
   int32_t num_queued_ = 0;
   bool is_idle_ = false;
 };

@@ -4,6 +4,7 @@
 // ModelRunner; tests use one that computes logits from the symbols alone.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -38,6 +39,20 @@ class Runner {
   virtual void drop(uint64_t image) = 0;
   /// Forgets all pictures' features.
   virtual void drop_all() noexcept = 0;
+
+  /// A picture's features as bytes, for put_features of a runner of the same model.
+  virtual std::vector<std::byte> read_features(uint64_t image) = 0;
+  /// Keeps features that were read before as a picture's; false when they are not what this picture
+  /// has.
+  virtual bool put_features(uint64_t image, const PreparedImage& picture,
+                            std::span<const std::byte> bytes) = 0;
+
+  /// Bytes of a page's keys and values.
+  virtual int64_t page_bytes() const = 0;
+  /// Copies the keys and values of whole pages to `out`, page_bytes() for each.
+  virtual void read_pages(std::span<const int32_t> pages, std::span<std::byte> out) = 0;
+  /// Fills pages with what was read before, from as many pages in this order.
+  virtual void write_pages(std::span<const int32_t> pages, std::span<const std::byte> bytes) = 0;
 
   /// Copies pages, then runs all items of the plan as one batch and writes their keys and values.
   ///

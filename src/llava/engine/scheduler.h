@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "llava/core/config.h"
@@ -120,6 +121,22 @@ class Scheduler {
   /// Sequences that cannot go on although they are alone: the cache is too small for them. They
   /// are to be finished.
   std::vector<SequenceId> take_exhausted();
+
+  /// Whole pages of a prompt's beginning that pins may hold in all: half of the cache, so that
+  /// there is room to work in.
+  int32_t max_pinned_pages() const { return blocks_.num_pages() / 2; }
+  /// Pins the first `num_tokens`, whole pages, of a sequence that has computed them; its name
+  /// moves. False when pins may not hold so many pages.
+  bool pin(SequenceId sequence, const std::string& name, int32_t num_tokens);
+  /// Whether there was such a pin.
+  bool unpin(std::string_view name) { return tree_.unpin(name); }
+  /// Pages for the contents of a prefix that is cached elsewhere; none when running sequences hold
+  /// too many. They are given to the tree with `adopt_pages` or back with `return_pages`.
+  std::vector<int32_t> take_pages(int32_t num_pages);
+  void return_pages(std::span<const int32_t> pages);
+  /// These pages now hold the keys and values of `symbols`.
+  void adopt_pages(std::string_view scope, std::span<const Symbol> symbols,
+                   std::vector<int32_t> pages);
 
   /// Drops everything that no sequence uses from the prefix tree and the encoder cache; returns the
   /// pictures that the runner must drop.

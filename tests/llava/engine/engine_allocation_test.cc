@@ -3,10 +3,13 @@
 // Memory that runs out anywhere in a request (serving 7.9, E23): the request fails, the engine goes
 // on. This file replaces the program's allocation functions; they fail once, when told to.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
+#include <string>
 
 #include "fake_engine.h"
 
@@ -48,10 +51,63 @@ void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); 
 namespace llava::engine {
 namespace {
 
-TEST(EngineAllocation, EveryFailingAllocationCostsOneRequestAtMost) {
+constexpr int64_t kMostAllocations = 100000;
+
+// Asks while the k-th allocation fails. Whether there were so many, and whether the request failed.
+struct Trial {
+  bool was_reached = false;
+  bool has_failed = false;
+};
+
+Trial ask_while_failing(Engine& engine, GenerationRequest request, int64_t k) {
+  Trial trial;
+  g_countdown = k;
+  try {
+    const auto stream = engine.submit(std::move(request));
+    while (stream->next()) {
+    }
+  } catch (const std::bad_alloc&) {
+    trial.has_failed = true;
+  } catch (const Error& error) {
+    trial.has_failed = true;
+    EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
+  }
+  // What is written behind the answer counts as well.
+  try {
+    engine.flush_cache();
+  } catch (const std::bad_alloc&) {
+  }
+  trial.was_reached = g_countdown.exchange(-1) < 0;
+  return trial;
+}
+
+class EngineAllocationTest : public testing::Test {
+ protected:
+  EngineAllocationTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "llava-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    request_.params.end_ids = {};
+    request_.num_choices = 2;
+    expected_ = answer_alone(request_).ids;
+  }
+  ~EngineAllocationTest() override { std::filesystem::remove_all(folder_); }
+
+  void SetUp() override {
 #ifdef LLAVA_HAS_SANITIZER
-  GTEST_SKIP() << "a sanitizer's allocation functions cannot be replaced";
+    GTEST_SKIP() << "a sanitizer's allocation functions cannot be replaced";
 #endif
+  }
+
+  std::vector<int32_t> ask(Engine& engine, const GenerationRequest& request) {
+    return read_all(*engine.submit(request), 2).front().ids;
+  }
+
+  std::filesystem::path folder_;
+  GenerationRequest request_ = fake_request(std::vector<int32_t>(40, 7), {{1, 5}}, 16, 12);
+  std::vector<int32_t> expected_;
+};
+
+TEST_F(EngineAllocationTest, EveryFailureCostsOneRequestAtMost) {
   FakeEngine fake(2048, 8);
   fake.config.max_draft_tokens = 3;
   fake.draft = {.scheduler = fake.config.scheduler,
@@ -60,40 +116,49 @@ TEST(EngineAllocation, EveryFailingAllocationCostsOneRequestAtMost) {
                 .context_length = 4096,
                 .cost_per_token = 0};
   fake.start();
-  ImageRegistry registry;
-  registry.intern(fake_key(1));
-  GenerationRequest request = fake_request(std::vector<int32_t>(40, 7), {{1, 5}}, 16, 12);
-  request.params.end_ids = {};
-  request.num_choices = 2;
-  const FakeAnswer expected = answer_alone(request, registry);
-  ASSERT_EQ(read_all(*fake.engine->submit(request), 2).front().ids, expected.ids);
-  constexpr int64_t kMostAllocations = 100000;
+  ASSERT_EQ(ask(*fake.engine, request_), expected_);
   int64_t num_failed = 0;
   int64_t k = 0;
   for (; k < kMostAllocations; ++k) {
-    GenerationRequest copy = request;
+    GenerationRequest copy = request_;
     // A prefix of its own, so that it is computed and not found.
     copy.cache_salt = std::to_string(k);
-    g_countdown = k;
-    try {
-      const auto stream = fake.engine->submit(std::move(copy));
-      while (stream->next()) {
-      }
-    } catch (const std::bad_alloc&) {
-      ++num_failed;
-    } catch (const Error& error) {
-      ++num_failed;
-      EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
-    }
-    const bool was_reached = g_countdown.exchange(-1) < 0;
-    ASSERT_EQ(read_all(*fake.engine->submit(request), 2).front().ids, expected.ids)
-        << "after " << k;
+    const Trial trial = ask_while_failing(*fake.engine, std::move(copy), k);
+    if (trial.has_failed) ++num_failed;
+    ASSERT_EQ(ask(*fake.engine, request_), expected_) << "after " << k;
     fake.engine->wait_until_idle();
     ASSERT_EQ(fake.engine->stats().pages_used, 0) << "after " << k;
-    if (!was_reached) break;
+    if (!trial.was_reached) break;
   }
   EXPECT_LT(k, kMostAllocations);
   EXPECT_GT(num_failed, 50);
+}
+
+// A prompt is pinned and stored, or found on disk again, while memory runs out.
+TEST_F(EngineAllocationTest, FailuresOfTheCacheCostNoMore) {
+  for (const bool is_stored : {false, true}) {
+    GenerationRequest pinned = request_;
+    pinned.pin = "pin";
+    int64_t k = 0;
+    for (; k < kMostAllocations; ++k) {
+      FakeEngine fake(2048, 8);
+      fake.cache_folder = folder_;
+      fake.start();
+      if (is_stored) {
+        ask(*fake.engine, pinned);
+        fake.engine.reset();
+        fake.start();
+      }
+      const Trial trial = ask_while_failing(*fake.engine, pinned, k);
+      ASSERT_EQ(ask(*fake.engine, request_), expected_) << "after " << k;
+      fake.engine->unpin("pin");
+      fake.engine->wait_until_idle();
+      ASSERT_EQ(fake.engine->stats().pages_used, 0) << "after " << k;
+      if (!trial.was_reached) break;
+    }
+    EXPECT_LT(k, kMostAllocations);
+    EXPECT_GT(k, 100);
+  }
 }
 
 }  // namespace

@@ -19,25 +19,9 @@ namespace {
 
 constexpr int32_t kPictureTokens = 16;
 
-// Fake pictures get their numbers in the order of first use; the definition's hash must see the
-// same ones, so both sides intern every key in one order first.
 class EngineTest : public ::testing::Test {
  protected:
   static constexpr int32_t kNumPictures = 6;
-
-  // A request that shows every picture once, so that the engine numbers them 1, 2, ...
-  static GenerationRequest all_pictures() {
-    std::vector<int32_t> ids(1 + kNumPictures * kPictureTokens, 5);
-    std::vector<std::pair<int32_t, int32_t>> pictures;
-    for (int32_t i = 0; i < kNumPictures; ++i) pictures.emplace_back(i, 1 + i * kPictureTokens);
-    return fake_request(ids, pictures, kPictureTokens, 1);
-  }
-
-  static void number_pictures(Engine& engine) { read_all(*engine.submit(all_pictures())); }
-
-  EngineTest() {
-    for (int32_t i = 0; i < kNumPictures; ++i) registry_.intern(fake_key(i));
-  }
 
   std::vector<GenerationRequest> random_requests(uint64_t seed, int count,
                                                  int32_t max_prompt = 200) {
@@ -51,7 +35,7 @@ class EngineTest : public ::testing::Test {
 
   void expect_answer(const FakeAnswer& answer, const GenerationRequest& request,
                      int32_t choice = 0) {
-    const FakeAnswer expected = answer_alone(request, registry_, choice);
+    const FakeAnswer expected = answer_alone(request, choice);
     EXPECT_EQ(answer.ids, expected.ids);
     EXPECT_EQ(answer.logprobs, expected.logprobs);
     EXPECT_EQ(answer.finish_reason, expected.finish_reason);
@@ -78,8 +62,6 @@ class EngineTest : public ::testing::Test {
       expect_answer(answers[i].front(), requests[i]);
     }
   }
-
-  ImageRegistry registry_;
 };
 
 // E1
@@ -88,7 +70,6 @@ TEST_F(EngineTest, BatchesGiveWhatEachRequestGetsAlone) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     FakeEngine fake(65536);
     fake.start();
-    number_pictures(*fake.engine);
     expect_all(*fake.engine, random_requests(seed, 64));
   }
 }
@@ -101,7 +82,6 @@ TEST_F(EngineTest, ChunkSizeChangesNothing) {
     fake.config.scheduler.chunked_prefill_size = chunk;
     fake.config.scheduler.max_batched_tokens = std::max(chunk, 64);
     fake.start();
-    number_pictures(*fake.engine);
     expect_all(*fake.engine, random_requests(77, 24));
   }
 }
@@ -114,7 +94,6 @@ TEST_F(EngineTest, CacheAndPageSizeChangeNothing) {
       FakeEngine fake(65536, page_size);
       fake.config.scheduler.prefix_cache = has_cache ? "on" : "off";
       fake.start();
-      number_pictures(*fake.engine);
       expect_all(*fake.engine, random_requests(78, 24));
     }
   }
@@ -184,7 +163,6 @@ TEST_F(EngineTest, PreemptionChangesNothing) {
       request.params.end_ids = {};
       requests.push_back(std::move(request));
     }
-    number_pictures(*fake.engine);
     fake.engine->wait_until_idle();
     // Nothing runs until all have come, so that they do compete for the pages.
     std::latch all_submitted(1);
@@ -209,7 +187,6 @@ TEST_F(EngineTest, PreemptionChangesNothing) {
 TEST_F(EngineTest, ChoicesShareThePrefillAndEqualSingleRuns) {
   FakeEngine fake(8192);
   fake.start();
-  number_pictures(*fake.engine);
   fake.engine->wait_until_idle();
   for (const float temperature : {0.0f, 0.9f}) {
     const int64_t before = fake.runner->num_tokens;
@@ -236,7 +213,6 @@ TEST_F(EngineTest, SpeculationChangesNothing) {
     FakeEngine fake(65536);
     fake.config.max_draft_tokens = 6;
     fake.start();
-    number_pictures(*fake.engine);
     expect_all(*fake.engine, random_requests(seed, 32));
   }
 }
@@ -326,13 +302,12 @@ TEST_F(EngineTest, AnswersKeepToTheirGrammar) {
 TEST_F(EngineTest, ScoresAnswersFromOnePrefill) {
   FakeEngine fake(8192);
   fake.start();
-  number_pictures(*fake.engine);
   fake.engine->wait_until_idle();
   const int64_t before = fake.runner->num_tokens;
   GenerationRequest request =
       fake_request(std::vector<int32_t>(50, 9), {{3, 4}}, kPictureTokens, 6);
   request.params.end_ids = {};
-  const FakeAnswer own = answer_alone(request, registry_);
+  const FakeAnswer own = answer_alone(request);
   std::vector<int32_t> other = own.ids;
   other[2] = (other[2] + 1) % kFakeVocabulary;
   request.scored_answers = {own.ids, other, {own.ids[0]}};
@@ -451,7 +426,7 @@ TEST_F(EngineTest, ARequestAloneThatDoesNotFitEndsWithLength) {
   const FakeAnswer answer = read_all(*fake.engine->submit(request)).front();
   EXPECT_EQ(answer.finish_reason, FinishReason::kLength);
   EXPECT_EQ(answer.ids.size(), 15u);
-  const FakeAnswer expected = answer_alone(request, registry_);
+  const FakeAnswer expected = answer_alone(request);
   EXPECT_TRUE(std::equal(answer.ids.begin(), answer.ids.end(), expected.ids.begin()));
   EXPECT_THROW(fake.engine->submit(fake_request(std::vector<int32_t>(65, 2), {}, 0, 1)), Error);
 }
@@ -515,7 +490,6 @@ TEST_F(EngineTest, ScoresThatAreNoNumbersFailOnlyTheirRequest) {
 TEST_F(EngineTest, APictureThatCannotBeEncodedFailsItsRequest) {
   FakeEngine fake(8192);
   fake.start();
-  number_pictures(*fake.engine);
   fake.engine->wait_until_idle();
   fake.runner->on_encode = [](uint64_t) { throw std::bad_alloc(); };
   const auto failing =

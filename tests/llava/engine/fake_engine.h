@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -37,8 +38,7 @@ inline ImageKey fake_key(int32_t picture) {
   return key;
 }
 
-/// The prompt as symbols with the pictures numbered as they are first seen by one registry; numbers
-/// only matter for equality, so any distinct ones serve.
+/// A request that shows each picture at its offset in the prompt.
 inline GenerationRequest fake_request(std::vector<int32_t> ids,
                                       const std::vector<std::pair<int32_t, int32_t>>& pictures,
                                       int32_t picture_tokens, int32_t max_new_tokens) {
@@ -90,15 +90,13 @@ inline GenerationRequest random_request(Generator& random, int32_t picture_token
 }
 
 /// One choice of a request, from the definition.
-
-inline FakeAnswer answer_alone(const GenerationRequest& request, ImageRegistry& registry,
-                               int32_t choice = 0) {
+inline FakeAnswer answer_alone(const GenerationRequest& request, int32_t choice = 0) {
   std::vector<Symbol> symbols;
   for (const int32_t id : request.prompt.ids) symbols.push_back({.image = 0, .value = id});
   for (const text::ImageSpan& span : request.prompt.images) {
     const auto& key = request.images[static_cast<std::size_t>(span.image)].key;
     for (int32_t i = 0; i < span.num_tokens; ++i) {
-      symbols[static_cast<std::size_t>(span.offset + i)] = {.image = registry.intern(key),
+      symbols[static_cast<std::size_t>(span.offset + i)] = {.image = fake_features(key),
                                                             .value = i};
     }
   }
@@ -156,6 +154,11 @@ struct FakeEngine {
   FakeRunner* draft_runner = nullptr;
   std::unique_ptr<Engine> engine;
 
+  /// Where the engine keeps things, and whose they are; empty: nowhere.
+  std::filesystem::path cache_folder;
+  int64_t cache_bytes = 1 << 20;
+  std::string model = "model";
+
   /// `num_tokens` of room in the KV cache.
   explicit FakeEngine(int32_t num_tokens, int32_t page_size = 16) {
     config.scheduler.page_size = page_size;
@@ -178,7 +181,15 @@ struct FakeEngine {
                                                    .encoder_cache_bytes = encoder_cache_bytes,
                                                    .encoder_bytes_per_token = 1},
                                       std::move(owned), tokenizer, kFakeVocabulary,
-                                      std::move(draft_model));
+                                      std::move(draft_model), open_cache());
+  }
+
+  std::unique_ptr<PersistentCache> open_cache() const {
+    if (cache_folder.empty()) return nullptr;
+    return std::make_unique<PersistentCache>(PersistentCacheConfig{
+        .folder = cache_folder,
+        .max_bytes = cache_bytes,
+        .identity = {.features = model + " features", .prefixes = model + " prefixes"}});
   }
 };
 

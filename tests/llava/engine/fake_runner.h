@@ -2,11 +2,15 @@
 //
 // A Runner without tensors: pages hold the symbols themselves, and the logits of a position are a
 // hash of every symbol up to it as read through the page table. A wrong page, a page freed too
-// early or a picture that was not encoded therefore changes the answer or is caught here.
+// early or a picture that was not encoded therefore changes the answer or is caught here. A
+// picture's features are its key, which stands in the pages for its number.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -39,6 +43,13 @@ inline void hash_logits(uint64_t hash, std::span<float> row) {
   }
 }
 
+/// What stands for a picture in the pages.
+inline uint64_t fake_features(const ImageKey& key) {
+  uint64_t word = 0;
+  std::memcpy(&word, key.digest.data(), sizeof(word));
+  return word + 1;
+}
+
 class FakeRunner final : public Runner {
  public:
   FakeRunner(int32_t num_pages, int32_t page_size, int32_t vocab_size)
@@ -46,13 +57,49 @@ class FakeRunner final : public Runner {
         vocab_size_(vocab_size),
         cells_(static_cast<std::size_t>(num_pages) * static_cast<std::size_t>(page_size)) {}
 
-  void encode(uint64_t image, const PreparedImage&) override {
+  void encode(uint64_t image, const PreparedImage& picture) override {
     if (on_encode) on_encode(image);
-    LLAVA_CHECK(encoded_.insert(image).second, "picture {} is encoded twice", image);
+    LLAVA_CHECK(features_.emplace(image, fake_features(picture.key)).second,
+                "picture {} is encoded twice", image);
     ++num_encoded;
   }
-  void drop(uint64_t image) override { encoded_.erase(image); }
-  void drop_all() noexcept override { encoded_.clear(); }
+  void drop(uint64_t image) override { features_.erase(image); }
+  void drop_all() noexcept override { features_.clear(); }
+
+  std::vector<std::byte> read_features(uint64_t image) override {
+    const auto bytes = std::as_bytes(std::span(&features_.at(image), 1));
+    return {bytes.begin(), bytes.end()};
+  }
+  bool put_features(uint64_t image, const PreparedImage&,
+                    std::span<const std::byte> bytes) override {
+    uint64_t features = 0;
+    if (bytes.size() != sizeof(features)) return false;
+    std::memcpy(&features, bytes.data(), bytes.size());
+    LLAVA_CHECK(features_.emplace(image, features).second, "picture {} is there", image);
+    return true;
+  }
+
+  int64_t page_bytes() const override { return page_size_ * int64_t{sizeof(Cell)}; }
+  void read_pages(std::span<const int32_t> pages, std::span<std::byte> out) override {
+    for (const int32_t page : pages) {
+      for (int32_t i = 0; i < page_size_; ++i) {
+        const Symbol symbol = cell(page, i).value();
+        const Cell bytes{.image = symbol.image, .value = symbol.value};
+        std::memcpy(out.data(), &bytes, sizeof(bytes));
+        out = out.subspan(sizeof(bytes));
+      }
+    }
+  }
+  void write_pages(std::span<const int32_t> pages, std::span<const std::byte> bytes) override {
+    for (const int32_t page : pages) {
+      for (int32_t i = 0; i < page_size_; ++i) {
+        Cell read;
+        std::memcpy(&read, bytes.data(), sizeof(read));
+        cell(page, i) = Symbol{.image = read.image, .value = static_cast<int32_t>(read.value)};
+        bytes = bytes.subspan(sizeof(read));
+      }
+    }
+  }
 
   void run(const StepPlan& plan, StepLogits& logits) override {
     if (on_run) on_run(plan);
@@ -63,9 +110,12 @@ class FakeRunner final : public Runner {
     check_writes_are_exclusive(plan);
     for (const StepItem& item : plan.items) {
       for (std::size_t i = 0; i < item.symbols.size(); ++i) {
-        const Symbol& symbol = item.symbols[i];
-        LLAVA_CHECK(symbol.image == 0 || encoded_.contains(symbol.image),
-                    "picture {} is not encoded", symbol.image);
+        Symbol symbol = item.symbols[i];
+        if (symbol.image != 0) {
+          const auto features = features_.find(symbol.image);
+          LLAVA_CHECK(features != features_.end(), "picture {} is not encoded", symbol.image);
+          symbol.image = features->second;
+        }
         at(item, item.num_past + static_cast<int32_t>(i)) = symbol;
         ++num_tokens;
       }
@@ -104,6 +154,12 @@ class FakeRunner final : public Runner {
   int64_t num_tokens = 0;
 
  private:
+  // What a position's keys and values are as bytes.
+  struct Cell {
+    uint64_t image = 0;
+    int64_t value = 0;
+  };
+
   std::optional<Symbol>& cell(int32_t page, int32_t index) {
     return cells_.at(static_cast<std::size_t>(page) * static_cast<std::size_t>(page_size_) +
                      static_cast<std::size_t>(index));
@@ -136,7 +192,7 @@ class FakeRunner final : public Runner {
   int32_t page_size_;
   int32_t vocab_size_;
   std::vector<std::optional<Symbol>> cells_;
-  std::set<uint64_t> encoded_;
+  std::map<uint64_t, uint64_t> features_;
 };
 
 }  // namespace llava::engine

@@ -57,5 +57,31 @@ TEST(KvPages, CopiesTheFirstPositionsOfAPage) {
   }
 }
 
+// Whole pages as bytes and back, to other places.
+TEST(KvPages, GivesPagesAwayAndTakesThemBack) {
+  ThreadPool pool(1);
+  const auto backend = native::make_native_backend(pool);
+  Context ctx{*backend};
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16, DType::kInt8}) {
+    constexpr int32_t kPageSize = 8;
+    KvPages pages(ctx, small_decoder(), dtype, 6, kPageSize);
+    EXPECT_EQ(pages.page_bytes(), kPageSize * KvPages::bytes_per_token(small_decoder(), dtype));
+    const auto content = [&](std::vector<int32_t> numbers) {
+      std::vector<std::byte> bytes(static_cast<std::size_t>(pages.page_bytes()) * numbers.size());
+      pages.read(ctx, numbers, bytes);
+      return bytes;
+    };
+    std::vector<std::byte> bytes(static_cast<std::size_t>(pages.page_bytes()) * 3);
+    unsigned char value = 0;
+    for (std::byte& byte : bytes) byte = std::byte{value += 7};
+    pages.write(ctx, std::vector<int32_t>{4, 1, 2}, bytes);
+    EXPECT_EQ(content({4, 1, 2}), bytes);
+    pages.write(ctx, std::vector<int32_t>{3, 0, 5}, content({4, 1, 2}));
+    EXPECT_EQ(content({3, 0, 5}), bytes);
+    EXPECT_EQ(content({4, 1, 2}), bytes);
+    EXPECT_NE(content({4, 2, 1}), bytes);
+  }
+}
+
 }  // namespace
 }  // namespace llava::engine
