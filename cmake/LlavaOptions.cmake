@@ -14,8 +14,10 @@ endif()
 
 find_program(LLAVA_CCACHE ccache)
 if(LLAVA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${LLAVA_CCACHE}")
-  set(CMAKE_C_COMPILER_LAUNCHER "${LLAVA_CCACHE}")
+  # Paths below the checkout are hashed relative to it: another clone finds the same objects.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+    "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${LLAVA_CCACHE}")
+  set(CMAKE_C_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
 endif()
 
 add_library(llava_options INTERFACE)

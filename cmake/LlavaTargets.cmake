@@ -30,10 +30,9 @@ function(llava_test folder)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${name}_test ${ARG_SOURCES})
-  target_link_libraries(${name}_test PRIVATE llava::options ${ARG_LIBRARIES} GTest::gmock GTest::gtest GTest::gtest_main)
+  target_link_libraries(${name}_test PRIVATE llava::options ${ARG_LIBRARIES} llava_test_paths GTest::gmock GTest::gtest GTest::gtest_main)
   target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-  target_compile_definitions(${name}_test PRIVATE
-    LLAVA_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" LLAVA_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ${ARG_DEFINITIONS})
+  target_compile_definitions(${name}_test PRIVATE ${ARG_DEFINITIONS})
   target_compile_options(${name}_test PRIVATE ${llava_private_options} ${llava_warnings})
   gtest_discover_tests(${name}_test TEST_PREFIX "${ARG_LABEL}.${name}." DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})

@@ -9,6 +9,7 @@
 
 #include "llava/checkpoint/temporary_folder.h"
 #include "program.h"
+#include "support/paths.h"
 
 namespace llava::testing {
 namespace {
@@ -19,7 +20,7 @@ using ::testing::HasSubstr;
 
 using Strings = std::vector<std::string>;
 
-const fs::path kPictures = LLAVA_SOURCE_DIR "/tests/data/image/pictures";
+const fs::path kPictures = source_folder() / "tests/data/image/pictures";
 
 class BadPicture : public TemporaryFolder {
  protected:

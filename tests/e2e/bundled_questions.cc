@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "program.h"
+#include "support/paths.h"
 
 namespace llava::testing {
 namespace {
@@ -13,7 +14,7 @@ namespace fs = std::filesystem;
 // The recorded questions with their pictures, of the checkout or beside it.
 fs::path check_folder() {
   const std::string name = "models/tiny-llava-smollm2/check";
-  const fs::path root = LLAVA_SOURCE_DIR;
+  const fs::path root = source_folder();
   for (const auto& folder : {root / name, root / "../shared" / name}) {
     if (fs::exists(folder / "questions.json")) return folder;
   }

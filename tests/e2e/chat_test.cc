@@ -7,6 +7,7 @@
 
 #include "llava/checkpoint/temporary_folder.h"
 #include "program.h"
+#include "support/paths.h"
 
 namespace llava::testing {
 namespace {
@@ -124,7 +125,7 @@ void expect_published_session(const std::string& name, const Json& session,
 }
 
 TEST(Chat, SessionsAreThoseOfTheOriginal) {
-  const std::filesystem::path golden = LLAVA_SOURCE_DIR "/tests/golden";
+  const std::filesystem::path golden = source_folder() / "tests/golden";
   const Json sessions = read_json_file(golden / "cli_rounds.json");
   ASSERT_FALSE(sessions.empty());
   for (const auto& [name, session] : sessions.items()) {

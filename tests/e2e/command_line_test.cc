@@ -8,6 +8,7 @@
 #include <set>
 
 #include "program.h"
+#include "support/paths.h"
 
 namespace llava::testing {
 namespace {
@@ -29,7 +30,7 @@ std::set<std::string> flags_in(const std::string& text, const std::regex& patter
 
 // The part of docs/cli.md under "## llava NAME".
 std::string documentation_of(const std::string& command) {
-  const std::string text = read_text(LLAVA_SOURCE_DIR "/docs/cli.md");
+  const std::string text = read_text(source_folder() / "docs/cli.md");
   const std::string heading = "\n## llava " + command + "\n";
   const std::size_t begin = text.find(heading);
   EXPECT_NE(begin, std::string::npos) << "docs/cli.md does not have" << heading;

@@ -9,6 +9,7 @@
 
 #include "checkpoint_copy.h"
 #include "program.h"
+#include "support/paths.h"
 
 namespace llava::testing {
 namespace {
@@ -266,7 +267,7 @@ TEST_F(HostileCheckpoint, PicklesThatWouldRunPrograms) {
     SCOPED_TRACE(c.file);
     const fs::path file = copy("llava-7b-legacy") / "pytorch_model.bin";
     edit(file, [&c](const std::string&) {
-      return read_text(fs::path(LLAVA_SOURCE_DIR "/tests/data/checkpoint/hostile") / c.file);
+      return read_text(source_folder() / "tests/data/checkpoint/hostile" / c.file);
     });
     EXPECT_THAT(refusal(file.parent_path(), c.code),
                 AllOf(HasSubstr(file.string()), HasSubstr(c.part)));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "program.h"
+#include "support/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,7 @@
 namespace llava::testing {
 namespace {
 
-const std::filesystem::path kGolden = LLAVA_SOURCE_DIR "/tests/golden";
+const std::filesystem::path kGolden = source_folder() / "tests/golden";
 
 }  // namespace
 
@@ -63,8 +64,7 @@ std::string golden_bundle(const std::string& name) {
 }
 
 std::filesystem::path shared_golden(const std::string& path) {
-  const std::filesystem::path place =
-      std::filesystem::path(LLAVA_SOURCE_DIR) / ".." / "shared" / "golden" / path;
+  const std::filesystem::path place = source_folder() / ".." / "shared" / "golden" / path;
   return std::filesystem::exists(place) ? std::filesystem::canonical(place)
                                         : std::filesystem::path();
 }

@@ -7,6 +7,7 @@
 
 #include "llava/checkpoint/temporary_folder.h"
 #include "program.h"
+#include "support/paths.h"
 
 namespace llava::testing {
 namespace {
@@ -17,7 +18,7 @@ using ::testing::HasSubstr;
 
 using Strings = std::vector<std::string>;
 
-const std::string kData = LLAVA_SOURCE_DIR "/tests/data/text/";
+const std::string kData = (source_folder() / "tests/data/text/").string();
 
 class Tokenize : public TemporaryFolder {
  protected:

@@ -17,13 +17,14 @@
 #include "llava/runtime.h"
 #include "llava/text/history.h"
 #include "llava/text/text_streamer.h"
+#include "support/paths.h"
 
 namespace llava {
 namespace {
 
 using ::testing::ElementsAreArray;
 
-const std::filesystem::path kGolden = std::filesystem::path(LLAVA_SOURCE_DIR) / "tests/golden";
+const std::filesystem::path kGolden = source_folder() / "tests/golden";
 
 /// A checkpoint opened as the reference opened it: float32, adapters merged in float16.
 class OpenModel {

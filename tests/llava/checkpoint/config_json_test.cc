@@ -7,6 +7,7 @@
 
 #include "llava/checkpoint/expect_error.h"
 #include "llava/core/json.h"
+#include "support/paths.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -104,7 +105,7 @@ void expect_hugging_face(const CheckpointDescription& d, const Json& expected) {
 }
 
 TEST(ConfigJson, AgreesWithThePublishedConfigurationClasses) {
-  const Json cases = read_json_file(fs::path(LLAVA_TEST_DATA) / "checkpoint" / "configs.json");
+  const Json cases = read_json_file(test_data() / "checkpoint" / "configs.json");
   ASSERT_GE(cases.size(), 30u);
   for (const Json& one : cases) {
     SCOPED_TRACE(one["name"].get<std::string>());

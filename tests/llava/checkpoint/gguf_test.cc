@@ -8,6 +8,7 @@
 #include "llava/checkpoint/safetensors.h"
 #include "llava/core/file.h"
 #include "llava/tensor/packed.h"
+#include "support/paths.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -17,9 +18,7 @@ using llava::testing::expect_error;
 using model::DecoderFamily;
 using model::RopeScaling;
 
-fs::path data(const std::string& name) {
-  return fs::path(LLAVA_TEST_DATA) / "checkpoint" / "gguf" / name;
-}
+fs::path data(const std::string& name) { return test_data() / "checkpoint" / "gguf" / name; }
 
 void expect_equal(const Tensor& found, const Tensor& expected) {
   EXPECT_EQ(found.shape(), expected.shape());

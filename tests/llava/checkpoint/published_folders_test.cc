@@ -11,6 +11,7 @@
 #include "llava/checkpoint/lora_weights.h"
 #include "llava/checkpoint/sharded.h"
 #include "llava/checkpoint/vision_tower_folder.h"
+#include "support/paths.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -23,7 +24,7 @@ class PublishedFolders : public ::testing::Test {
   void SetUp() override {
     if (!fs::exists(shared())) GTEST_SKIP() << "no reference data at " << shared();
   }
-  static fs::path shared() { return fs::path(LLAVA_SOURCE_DIR) / ".." / "shared"; }
+  static fs::path shared() { return source_folder() / ".." / "shared"; }
   static fs::path golden() { return shared() / "golden"; }
 };
 

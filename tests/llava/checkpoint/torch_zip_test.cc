@@ -7,6 +7,7 @@
 #include "llava/checkpoint/sharded.h"
 #include "llava/core/file.h"
 #include "llava/core/json.h"
+#include "support/paths.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using llava::testing::expect_error;
 
-fs::path data(const char* folder) { return fs::path(LLAVA_TEST_DATA) / "checkpoint" / folder; }
+fs::path data(const char* folder) { return test_data() / "checkpoint" / folder; }
 
 std::string hex(std::span<const std::byte> bytes) {
   std::string text;

@@ -7,6 +7,7 @@
 
 #include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/error.h"
+#include "support/paths.h"
 
 namespace llava::engine {
 namespace {
@@ -22,8 +23,8 @@ class BundledModel : public testing::TemporaryFolder {
 };
 
 TEST_F(BundledModel, BuildFolderIsLaidOutAsAnInstallation) {
-  EXPECT_TRUE(fs::equivalent(find_bundled_checkpoint(),
-                             fs::path(LLAVA_SOURCE_DIR) / "models/tiny-llava-smollm2"));
+  EXPECT_TRUE(
+      fs::equivalent(find_bundled_checkpoint(), source_folder() / "models/tiny-llava-smollm2"));
 }
 
 TEST_F(BundledModel, CallersFolderComesFirst) {

@@ -20,12 +20,13 @@
 #include "llava/text/load_tokenizer.h"
 #include "llava/text/stream_decoder.h"
 #include "llava/text/tokenizer_json.h"
+#include "support/paths.h"
 
 namespace llava::engine {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kData = fs::path(LLAVA_TEST_DATA) / "text";
+const fs::path kData = test_data() / "text";
 
 // Some ids of encoded text, some of the first ones (bytes and special tokens), some of any.
 std::vector<int32_t> random_ids(const text::Tokenizer& tokenizer, Generator& generator) {

@@ -15,6 +15,7 @@
 
 #include "llava/core/hash.h"
 #include "llava/image/rgb_image.h"
+#include "support/paths.h"
 
 namespace llava::image {
 
@@ -61,9 +62,7 @@ std::string sha256_of(const std::vector<T>& values) {
   return to_hex(sha256(std::as_bytes(std::span(values))));
 }
 
-inline std::filesystem::path data_folder() {
-  return std::filesystem::path(LLAVA_TEST_DATA) / "image";
-}
+inline std::filesystem::path data_folder() { return test_data() / "image"; }
 
 inline std::vector<std::byte> bytes_of(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);

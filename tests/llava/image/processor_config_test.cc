@@ -5,6 +5,7 @@
 
 #include "llava/core/error.h"
 #include "llava/core/json.h"
+#include "support/paths.h"
 
 namespace llava::image {
 namespace {
@@ -89,7 +90,7 @@ TEST(ProcessorConfig, RefusesWhatItDoesNotKnow) {
 }
 
 TEST(ProcessorConfig, MissingFilesAreNamed) {
-  EXPECT_THROW(load_image_processor_config(std::string(LLAVA_TEST_DATA) + "/image"), Error);
+  EXPECT_THROW(load_image_processor_config(test_data() / "image"), Error);
   EXPECT_THROW(load_image_processor_config("/nonexistent/preprocessor_config.json"), Error);
 }
 

@@ -10,13 +10,12 @@
 #include "llava/image/decode.h"
 #include "llava/image/fixtures.h"
 #include "llava/image/preprocess.h"
+#include "support/paths.h"
 
 namespace llava::image {
 namespace {
 
-std::filesystem::path golden_folder() {
-  return std::filesystem::path(LLAVA_SOURCE_DIR) / ".." / "shared" / "golden";
-}
+std::filesystem::path golden_folder() { return source_folder() / ".." / "shared" / "golden"; }
 
 ImageProcessorConfig config_of(const std::string& tower) {
   ImageProcessorConfig config;

@@ -11,6 +11,7 @@
 #include "llava/core/file.h"
 #include "llava/core/json.h"
 #include "llava/text/chat_template_source.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
@@ -19,7 +20,7 @@ using ::testing::HasSubstr;
 
 const OrderedJson& goldens() {
   static const OrderedJson file =
-      OrderedJson::parse(read_file(LLAVA_TEST_DATA "/text/chat_templates.json", 4u << 20));
+      OrderedJson::parse(read_file(test_data() / "text/chat_templates.json", 4u << 20));
   return file;
 }
 
@@ -269,7 +270,7 @@ TEST_F(ChatTemplateSource, Malformed) {
 }
 
 TEST(ChatTemplate, GoldenFolderModels) {
-  const std::filesystem::path models = LLAVA_SOURCE_DIR "/../shared/golden/hf/models";
+  const std::filesystem::path models = source_folder() / "../shared/golden/hf/models";
   if (!std::filesystem::exists(models)) GTEST_SKIP() << "no " << models;
   const std::vector<ChatMessage> messages = {{"user", "What is this?", 1}};
   const ChatTemplateOptions options{.add_generation_prompt = true};

@@ -9,6 +9,7 @@
 #include "llava/core/error.h"
 #include "llava/core/json.h"
 #include "llava/text/template_cases.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
@@ -42,11 +43,11 @@ void expect_cases(const Json& file, const char* image_key) {
 }
 
 TEST(Conversation, AgreesWithTheOriginal) {
-  expect_cases(read_json_file(LLAVA_TEST_DATA "/text/conversations.json"), "image");
+  expect_cases(read_json_file(test_data() / "text/conversations.json"), "image");
 }
 
 TEST(Conversation, AgreesWithTheGoldenFolder) {
-  const std::filesystem::path path = LLAVA_SOURCE_DIR "/../shared/golden/orig/templates.json";
+  const std::filesystem::path path = source_folder() / "../shared/golden/orig/templates.json";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
   const Json file = read_json_file(path);
   expect_cases(file, "tuple");
@@ -64,7 +65,7 @@ TEST(Conversation, AgreesWithTheGoldenFolder) {
 
 // Prompts published with the later models of the family.
 TEST(Conversation, FamilyTemplates) {
-  const Json file = read_json_file(LLAVA_TEST_DATA "/text/family_conversations.json");
+  const Json file = read_json_file(test_data() / "text/family_conversations.json");
   for (const Json& item : file.at("cases")) {
     const ConversationTemplate& conversation =
         find_conversation_template(item.at("template").get<std::string>());

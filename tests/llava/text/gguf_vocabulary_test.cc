@@ -15,12 +15,13 @@
 #include "llava/core/json.h"
 #include "llava/text/load_tokenizer.h"
 #include "llava/text/sentencepiece_model.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kData = fs::path(LLAVA_TEST_DATA) / "text";
+const fs::path kData = test_data() / "text";
 
 /// The vocabulary of one of the golden byte-level tokenizers, as GGUF writes it.
 GgufVocabulary byte_level(const Json& tokenizer, const std::string& pre) {

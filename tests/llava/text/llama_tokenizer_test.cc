@@ -14,12 +14,13 @@
 #include "llava/core/json.h"
 #include "llava/text/decode_check.h"
 #include "llava/text/load_tokenizer.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kData = fs::path(LLAVA_TEST_DATA) / "text";
+const fs::path kData = test_data() / "text";
 
 class SlowGolden : public ::testing::TestWithParam<const char*> {};
 

@@ -13,6 +13,7 @@
 #include "llava/core/error.h"
 #include "llava/core/file.h"
 #include "llava/core/json.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
@@ -58,8 +59,7 @@ class LoadTokenizer : public ::testing::Test {
               "model":{"type":"BPE","vocab":{"<s>":0,"</s>":1,"a":2,"b":3,"ab":4},"merges":["a b"]}})");
   }
   void copy_model() const {
-    fs::copy_file(fs::path(LLAVA_TEST_DATA) / "text" / "bpe_llama.model",
-                  folder_ / "tokenizer.model");
+    fs::copy_file(test_data() / "text" / "bpe_llama.model", folder_ / "tokenizer.model");
   }
   std::string message(TokenizerForm form, ErrorCode code) const {
     try {

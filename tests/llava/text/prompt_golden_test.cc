@@ -12,11 +12,12 @@
 #include "llava/text/load_tokenizer.h"
 #include "llava/text/prompt.h"
 #include "llava/text/text_streamer.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
 
-const std::filesystem::path kGolden = LLAVA_SOURCE_DIR "/../shared/golden/orig";
+const std::filesystem::path kGolden = source_folder() / "../shared/golden/orig";
 
 std::unique_ptr<Tokenizer> open(const std::string& folder, TokenizerForm form) {
   return load_tokenizer(kGolden / folder, form);

@@ -13,11 +13,12 @@
 #include "llava/core/json.h"
 #include "llava/text/sentencepiece_model.h"
 #include "llava/text/sentencepiece_processor.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
 
-const std::filesystem::path kData = std::filesystem::path(LLAVA_TEST_DATA) / "text";
+const std::filesystem::path kData = test_data() / "text";
 
 class SentencePieceGolden : public ::testing::TestWithParam<const char*> {};
 

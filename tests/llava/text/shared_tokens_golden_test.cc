@@ -16,13 +16,14 @@
 #include "llava/core/json.h"
 #include "llava/text/decode_check.h"
 #include "llava/text/load_tokenizer.h"
+#include "support/paths.h"
 #include "tiktoken_file.h"
 
 namespace llava::text {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kGolden = fs::path(LLAVA_SOURCE_DIR) / ".." / "shared" / "golden";
+const fs::path kGolden = source_folder() / ".." / "shared" / "golden";
 
 struct OriginalCase {
   const char* key;

@@ -19,12 +19,13 @@
 #include "llava/text/load_tokenizer.h"
 #include "llava/text/tokenizer_json.h"
 #include "llava/text/utf8.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kData = fs::path(LLAVA_TEST_DATA) / "text";
+const fs::path kData = test_data() / "text";
 
 std::unique_ptr<Tokenizer> open_fast(const std::string& name) {
   const Json tokenizers = read_json_file(kData / "tokenizers.json");

@@ -12,11 +12,12 @@
 #include "llava/text/decode_check.h"
 #include "llava/text/fast_tokenizer.h"
 #include "llava/text/tokenizer_json.h"
+#include "support/paths.h"
 
 namespace llava::text {
 namespace {
 
-const std::filesystem::path kData = std::filesystem::path(LLAVA_TEST_DATA) / "text";
+const std::filesystem::path kData = test_data() / "text";
 
 class TokenizerJsonGolden : public ::testing::TestWithParam<const char*> {};
 

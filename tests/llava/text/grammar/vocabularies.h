@@ -13,6 +13,7 @@
 #include "llava/text/grammar/vocabulary.h"
 #include "llava/text/load_tokenizer.h"
 #include "llava/text/tokenizer_json.h"
+#include "support/paths.h"
 
 namespace llava::text::grammar {
 
@@ -28,7 +29,7 @@ inline std::vector<std::string> vocabulary_names() {
 }
 
 inline std::unique_ptr<Tokenizer> open_vocabulary(const std::string& name) {
-  const std::filesystem::path folder = std::filesystem::path(LLAVA_TEST_DATA) / "text";
+  const std::filesystem::path folder = test_data() / "text";
   if (name.ends_with(".model")) return load_tokenizer(folder / name);
   const Json tokenizers = read_json_file(folder / "tokenizers.json");
   return std::make_unique<FastTokenizer>(parse_tokenizer_json(to_text(tokenizers.at(name)), name));
