@@ -15,12 +15,12 @@
 #include "llava/engine/prompt_images.h"
 #include "llava/image/decode.h"
 #include "llava/runtime.h"
+#include "support/paths.h"
 
 namespace llava::engine {
 namespace {
 
-const std::filesystem::path kModels =
-    std::filesystem::path(LLAVA_SOURCE_DIR) / "tests/golden/models";
+const std::filesystem::path kModels = source_folder() / "tests/golden/models";
 constexpr int32_t kPageSize = 16;
 constexpr int32_t kNumPages = 256;
 

@@ -26,8 +26,11 @@ struct EngineConfig {
   SchedulerConfig scheduler;
   int32_t max_queued_requests = 256;
   int32_t max_draft_tokens = 0;
-  int32_t max_unread_kb = 1024;
-  int32_t max_unread_ms = 30000;
+  /// What a reader may leave unread, and for how long, before its request is ended; 0: no bound.
+  /// For readers elsewhere. One in this process may be stopped (Ctrl-Z, a pager) for as long as it
+  /// likes.
+  int32_t max_unread_kb = 0;
+  int32_t max_unread_ms = 0;
 
   template <class V>
   void describe(V& v) {

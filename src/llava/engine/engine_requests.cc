@@ -127,10 +127,10 @@ void EngineLoop::end_unwanted() {
       continue;
     }
     const auto [num_bytes, age] = active->stream->unread();
-    if (num_bytes > static_cast<std::size_t>(config_.max_unread_kb) * 1024 ||
-        age.count() > config_.max_unread_ms) {
-      slow.push_back(number);
-    }
+    const bool is_too_much =
+        config_.max_unread_kb > 0 && num_bytes > std::size_t{1024} * config_.max_unread_kb;
+    const bool is_too_old = config_.max_unread_ms > 0 && age.count() > config_.max_unread_ms;
+    if (is_too_much || is_too_old) slow.push_back(number);
   }
   for (const uint64_t number : cancelled) {
     Active& active = *active_.at(number);

@@ -396,6 +396,18 @@ TEST_F(EngineTest, SlowReadersAreEndedAndOthersAreNot) {
   EXPECT_EQ(fake.engine->stats().pages_used, 0);
 }
 
+// A reader in this process that was stopped finds its whole answer.
+TEST_F(EngineTest, LateReadersAreNotEndedWithoutABound) {
+  FakeEngine fake(8192);
+  EXPECT_EQ(fake.config.max_unread_kb, 0);
+  EXPECT_EQ(fake.config.max_unread_ms, 0);
+  fake.start();
+  const GenerationRequest request = fake_request({1, 2, 3}, {}, 0, 1000);
+  const auto stream = fake.engine->submit(request);
+  fake.engine->wait_until_idle();
+  expect_answer(read_all(*stream).front(), request);
+}
+
 TEST_F(EngineTest, AFullQueueRefuses) {
   FakeEngine fake(4096);
   fake.config.max_queued_requests = 2;
