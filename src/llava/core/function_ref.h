@@ -18,11 +18,11 @@ class FunctionRef;
 template <class Result, class... Args>
 class FunctionRef<Result(Args...)> {
  public:
-  /// Refers to `callable`.
+  /// Refers to `callable`, a lambda as it stands.
   template <class Callable>
     requires(!std::same_as<std::remove_cvref_t<Callable>, FunctionRef> &&
              std::is_invocable_r_v<Result, Callable&, Args...>)
-  // NOLINTNEXTLINE(google-explicit-constructor): a lambda is passed as it stands.
+  // NOLINTNEXTLINE(google-explicit-constructor,bugprone-forwarding-reference-overload): constrained
   FunctionRef(Callable&& callable) noexcept
       : callable_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
         call_([](void* object, Args... args) -> Result {
