@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <iterator>
 
 #include "llava/core/error.h"
+#include "llava/core/log.h"
 #include "llava/kernels/tables.h"
 
 namespace llava::kernels {
@@ -41,10 +43,25 @@ std::vector<const KernelTable*> find_available() {
   return tables;
 }
 
-const KernelTable& find(std::string_view name, std::string_view asked_by) {
+// Every table of this architecture, whatever the processor can run.
+#if defined(__x86_64__)
+constexpr std::string_view kCompiled[] = {"scalar", "avx2",       "avxvnni",
+                                          "avx512", "avx512vnni", "avx512bf16"};
+#elif defined(__aarch64__)
+constexpr std::string_view kCompiled[] = {"scalar", "neon", "neondot", "neoni8mm"};
+#else
+constexpr std::string_view kCompiled[] = {"scalar"};
+#endif
+
+const KernelTable* find(std::string_view name, std::span<const KernelTable* const> tables) {
+  const auto place =
+      std::ranges::find_if(tables, [&](const KernelTable* table) { return table->name == name; });
+  return place == tables.end() ? nullptr : *place;
+}
+
+[[noreturn]] void refuse(std::string_view name, std::string_view asked_by) {
   std::string names;
   for (const KernelTable* table : available()) {
-    if (table->name == name) return *table;
     names += names.empty() ? "" : ", ";
     names += table->name;
   }
@@ -54,8 +71,7 @@ const KernelTable& find(std::string_view name, std::string_view asked_by) {
 
 const KernelTable& choose() {
   const char* forced = std::getenv("LLAVA_KERNELS");
-  if (forced == nullptr || *forced == '\0') return *available().back();
-  return find(forced, "environment variable LLAVA_KERNELS");
+  return choose_kernels(forced == nullptr ? "" : forced, available());
 }
 
 std::atomic<const KernelTable*>& chosen() {
@@ -70,10 +86,31 @@ std::span<const KernelTable* const> available() {
   return tables;
 }
 
+const KernelTable& choose_kernels(std::string_view wanted,
+                                  std::span<const KernelTable* const> usable) {
+  const KernelTable& best = *usable.back();
+  if (wanted.empty()) {
+    if (usable.size() == 1) {
+      log_warning("kernels_without_vectors",
+                  {{"used", best.name}, {"reason", "this processor lacks AVX2 or NEON"}});
+    }
+    return best;
+  }
+  if (const KernelTable* const table = find(wanted, usable)) return *table;
+  if (std::ranges::find(kCompiled, wanted) == std::end(kCompiled)) {
+    refuse(wanted, "environment variable LLAVA_KERNELS");
+  }
+  log_warning("kernels_not_on_this_processor", {{"wanted", wanted}, {"used", best.name}});
+  return best;
+}
+
 const KernelTable& active() { return *chosen().load(std::memory_order_acquire); }
 
-ScopedKernels::ScopedKernels(std::string_view name)
-    : previous_(chosen().exchange(&find(name, "kernel table"))) {}
+ScopedKernels::ScopedKernels(std::string_view name) {
+  const KernelTable* const table = find(name, available());
+  if (table == nullptr) refuse(name, "kernel table");
+  previous_ = chosen().exchange(table);
+}
 
 ScopedKernels::~ScopedKernels() { chosen().store(previous_); }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which kernel table runs on this processor. The choice is made once, at the first call of
-// active(): the best table the processor can run, or the one named by LLAVA_KERNELS.
+// active(): the best table the processor can run, or the one that LLAVA_KERNELS names.
 #pragma once
 
 #include <span>
@@ -19,9 +19,18 @@ namespace llava::kernels {
 /// Threads: safe.
 std::span<const KernelTable* const> available();
 
-/// The table in use.
+/// Chooses among the tables that a processor can run, slowest first: the one named, or the last.
+/// A table of this architecture that is not among them is replaced by the last, with a warning;
+/// there is a warning as well when there is none but the scalar one.
 ///
-/// Throws: Error(kInvalidArgument) when LLAVA_KERNELS names no available table.
+/// Throws: Error(kInvalidArgument) when no table of this architecture has the name.
+/// Threads: safe.
+const KernelTable& choose_kernels(std::string_view wanted,
+                                  std::span<const KernelTable* const> usable);
+
+/// The table in use: choose_kernels of LLAVA_KERNELS, at the first call.
+///
+/// Throws: Error(kInvalidArgument) when LLAVA_KERNELS names no table of this architecture.
 /// Threads: safe.
 const KernelTable& active();
 

@@ -50,6 +50,32 @@ TEST(DispatchTest, ScopedKernelsReplaceTheActiveTable) {
   EXPECT_EQ(&active(), &before);
 }
 
+TEST(DispatchTest, ATableThatTheProcessorLacksIsReplacedAndThatIsSaid) {
+  const std::span<const KernelTable* const> old_processor = available().first(1);
+  const std::string faster = available().back()->name;
+  if (faster == "scalar") GTEST_SKIP() << "this processor has scalar kernels only";
+  ::testing::internal::CaptureStderr();
+  EXPECT_STREQ(choose_kernels(faster, old_processor).name, "scalar");
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("wanted=" + faster), std::string::npos) << said;
+  EXPECT_NE(said.find("used=scalar"), std::string::npos) << said;
+}
+
+TEST(DispatchTest, ScalarKernelsAloneAreSaid) {
+  ::testing::internal::CaptureStderr();
+  EXPECT_STREQ(choose_kernels("", available().first(1)).name, "scalar");
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("kernels_without_vectors"),
+            std::string::npos);
+}
+
+TEST(DispatchTest, TheBestTableIsChosenWithoutAWord) {
+  if (available().size() == 1) GTEST_SKIP() << "this processor has scalar kernels only";
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(&choose_kernels("", available()), available().back());
+  EXPECT_STREQ(choose_kernels("scalar", available()).name, "scalar");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
 TEST(DispatchTest, UnknownTableIsAnErrorThatNamesTheKnownOnes) {
   try {
     const ScopedKernels unknown("mmx");
