@@ -93,21 +93,27 @@ int BatchTrial::run_and_kill(const std::string& output, int at_record) const {
 }
 
 BatchTrial::MemoryUse BatchTrial::run_and_measure(const std::string& output, int count) const {
-  Process process(command(output));
-  const auto usual_bytes = [&](int begin, int end) {
-    std::vector<int64_t> samples;
+  ProcessRequest request = command(output);
+  // One arena that gives back what is free, so that what is left is the program's own.
+  request.environment["MALLOC_ARENA_MAX"] = "1";
+  request.environment["MALLOC_TRIM_THRESHOLD_"] = "65536";
+  Process process(request);
+  // The least of what was seen: what is held. A leak raises it; what malloc keeps of the questions
+  // in flight, up to 3 % of this small program for a thousand questions on end, does not.
+  const auto held_bytes = [&](int begin, int end) {
+    int64_t least = 0;
     wait_for_records(process, output, begin);
-    while (num_records(output) < end && process.resident_bytes() > 0) {
-      samples.push_back(process.resident_bytes());
+    while (num_records(output) < end) {
+      const int64_t now = process.resident_bytes();
+      if (now <= 0) break;
+      least = least == 0 ? now : std::min(least, now);
     }
-    EXPECT_FALSE(samples.empty());
-    if (samples.empty()) return int64_t{0};
-    std::ranges::nth_element(samples, samples.begin() + std::ssize(samples) / 2);
-    return samples[samples.size() / 2];
+    EXPECT_GT(least, 0);
+    return least;
   };
   MemoryUse use;
-  use.early_bytes = usual_bytes(kWarmUp, 2 * kWarmUp);
-  use.late_bytes = usual_bytes(count - kWarmUp, count);
+  use.early_bytes = held_bytes(kWarmUp, 2 * kWarmUp);
+  use.late_bytes = held_bytes(2 * count / 3, count);
   const ProcessResult result = process.finish();
   EXPECT_EQ(result.status, 0) << result.err;
   return use;
