@@ -75,6 +75,7 @@ int64_t KvPages::page_bytes() const {
 void KvPages::read(Context& ctx, std::span<const int32_t> pages, std::span<std::byte> out) const {
   LLAVA_CHECK(static_cast<int64_t>(out.size()) ==
               page_bytes() * static_cast<int64_t>(pages.size()));
+  if (pages.empty()) return;
   std::vector<int32_t> rows;
   for (const int32_t page : pages) {
     for (int32_t i = 0; i < page_size_; ++i) rows.push_back(page * page_size_ + i);

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "fake_engine.h"
+#include "support/sanitizer.h"
 
 namespace {
 
@@ -29,14 +30,6 @@ std::atomic<int64_t> g_countdown{-1};
 }
 
 }  // namespace
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LLAVA_HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LLAVA_HAS_SANITIZER 1
-#endif
-#endif
 
 // Sanitizers bring these functions themselves.
 #ifndef LLAVA_HAS_SANITIZER

@@ -76,6 +76,7 @@ TEST(KvPages, GivesPagesAwayAndTakesThemBack) {
     for (std::byte& byte : bytes) byte = std::byte{value += 7};
     pages.write(ctx, std::vector<int32_t>{4, 1, 2}, bytes);
     EXPECT_EQ(content({4, 1, 2}), bytes);
+    EXPECT_TRUE(content({}).empty());
     pages.write(ctx, std::vector<int32_t>{3, 0, 5}, content({4, 1, 2}));
     EXPECT_EQ(content({3, 0, 5}), bytes);
     EXPECT_EQ(content({4, 1, 2}), bytes);

@@ -15,15 +15,7 @@
 
 #include "llava/backend/native/native_backend.h"
 #include "llava/engine/model_runner.h"
-
-// A sanitizer's own memory would be counted.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LLAVA_HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LLAVA_HAS_SANITIZER 1
-#endif
-#endif
+#include "support/sanitizer.h"
 
 namespace llava::engine {
 namespace {
