@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// LLAVA_HAS_SANITIZER is defined where the address or the thread sanitizer is at work: it brings the
-// allocation functions, and the memory it keeps for itself would be counted.
+// LLAVA_HAS_SANITIZER is defined where the address or the thread sanitizer is at work: it brings
+// the allocation functions, and the memory it keeps for itself would be counted.
 #pragma once
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
