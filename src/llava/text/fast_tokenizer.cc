@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "llava/core/error.h"
+#include "llava/text/token_guard.h"
 #include "llava/text/utf8.h"
 
 namespace llava::text {
@@ -58,7 +59,8 @@ int32_t FastTokenizer::add_special_token(std::string_view token) {
   return *id_of(token);
 }
 
-std::vector<int32_t> FastTokenizer::encode(std::string_view raw, bool add_special) const {
+std::vector<int32_t> FastTokenizer::encode_text(std::string_view raw, bool add_special,
+                                                bool has_guards) const {
   const std::string text = replace_invalid_utf8(raw);
   std::vector<int32_t> ids;
   if (add_special) ids = prefix_;
@@ -68,13 +70,13 @@ std::vector<int32_t> FastTokenizer::encode(std::string_view raw, bool add_specia
       continue;
     }
     append_segment(std::string_view(text).substr(split.begin, split.end - split.begin),
-                   split.begin == 0, ids);
+                   split.begin == 0, has_guards, ids);
   }
   if (add_special) ids.insert(ids.end(), suffix_.begin(), suffix_.end());
   return ids;
 }
 
-void FastTokenizer::append_segment(std::string_view text, bool at_start,
+void FastTokenizer::append_segment(std::string_view text, bool at_start, bool has_guards,
                                    std::vector<int32_t>& ids) const {
   const std::string normalized = normalizer_.normalize(text);
   for (const AddedSplit& split : added_.split_normalized(normalized)) {
@@ -82,9 +84,10 @@ void FastTokenizer::append_segment(std::string_view text, bool at_start,
       ids.push_back(*split.id);
       continue;
     }
+    std::string ordinary = normalized.substr(split.begin, split.end - split.begin);
+    if (has_guards) ordinary = remove_guards(ordinary);
     std::vector<TextPiece> pieces;
-    pieces.push_back(
-        {normalized.substr(split.begin, split.end - split.begin), at_start && split.begin == 0});
+    pieces.push_back({std::move(ordinary), at_start && split.begin == 0});
     if (pre_tokenizer_) pre_tokenizer_->apply(pieces);
     for (const TextPiece& piece : pieces) model_.encode(piece.text, ids);
   }
@@ -127,6 +130,14 @@ std::string FastTokenizer::token_text(int32_t id) const {
 }
 
 bool FastTokenizer::is_special(int32_t id) const { return added_.is_special(token_text(id)); }
+
+std::vector<std::string> FastTokenizer::special_tokens() const {
+  std::vector<std::string> tokens;
+  for (const auto& [id, token] : added_.tokens()) {
+    if (added_.is_special(token.content)) tokens.push_back(token.content);
+  }
+  return tokens;
+}
 
 std::optional<std::string> FastTokenizer::token_bytes(int32_t id, bool is_first) const {
   std::string token = token_text(id);

@@ -40,12 +40,18 @@ class FastTokenizer final : public Tokenizer {
   /// Throws: Error(kBadFormat) naming the source for an inconsistent vocabulary.
   explicit FastTokenizer(FastTokenizerSpec spec);
 
-  std::vector<int32_t> encode(std::string_view text, bool add_special) const override;
+  std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
+    return encode_text(text, add_special, /*has_guards=*/false);
+  }
+  std::vector<int32_t> encode_guarded(std::string_view text, bool add_special) const override {
+    return encode_text(text, add_special, /*has_guards=*/true);
+  }
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override;
   int32_t size() const override;
   std::optional<int32_t> id_of(std::string_view token) const override;
   std::string token_text(int32_t id) const override;
   bool is_special(int32_t id) const override;
+  std::vector<std::string> special_tokens() const override;
   std::optional<std::string> token_bytes(int32_t id, bool is_first) const override;
   std::optional<int32_t> bos_id() const override { return named_id("bos_token"); }
   std::optional<int32_t> eos_id() const override { return named_id("eos_token"); }
@@ -69,7 +75,9 @@ class FastTokenizer final : public Tokenizer {
  private:
   std::optional<int32_t> named_id(std::string_view name) const;
   int32_t id_limit() const;
-  void append_segment(std::string_view text, bool at_start, std::vector<int32_t>& ids) const;
+  std::vector<int32_t> encode_text(std::string_view text, bool add_special, bool has_guards) const;
+  void append_segment(std::string_view text, bool at_start, bool has_guards,
+                      std::vector<int32_t>& ids) const;
 
   BpeModel model_;
   TextNormalizer normalizer_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "llava/core/error.h"
+#include "llava/text/token_guard.h"
 #include "llava/text/utf8.h"
 
 namespace llava::text {
@@ -175,7 +176,8 @@ void LlamaTokenizer::append_segment(std::string_view segment, std::vector<int32_
   ids.insert(ids.end(), pieces.begin() + static_cast<std::ptrdiff_t>(skipped), pieces.end());
 }
 
-std::vector<int32_t> LlamaTokenizer::encode(std::string_view raw, bool add_special) const {
+std::vector<int32_t> LlamaTokenizer::encode_text(std::string_view raw, bool add_special,
+                                                 bool has_guards) const {
   std::string text = replace_invalid_utf8(raw);
   if (!legacy_ && !text.empty()) {
     text = std::string(kSpaceSymbol) + replace_all(text, kSpaceSymbol, " ");
@@ -189,7 +191,7 @@ std::vector<int32_t> LlamaTokenizer::encode(std::string_view raw, bool add_speci
     if (const auto added = added_ids_.find(token); added != added_ids_.end()) {
       ids.push_back(added->second);
     } else if (!token.empty()) {
-      append_segment(token, ids);
+      append_segment(has_guards ? remove_guards(token) : token, ids);
     }
   }
   if (!legacy_ && ids.size() > begin + 1 && special_ids_.contains(ids[begin + 1]) &&

@@ -26,12 +26,20 @@ class LlamaTokenizer final : public Tokenizer {
   /// Throws: Error(kBadFormat) if an added token has no place in the vocabulary.
   LlamaTokenizer(SentencePieceModel model, TokenizerSettings settings);
 
-  std::vector<int32_t> encode(std::string_view text, bool add_special) const override;
+  std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
+    return encode_text(text, add_special, /*has_guards=*/false);
+  }
+  std::vector<int32_t> encode_guarded(std::string_view text, bool add_special) const override {
+    return encode_text(text, add_special, /*has_guards=*/true);
+  }
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override;
   int32_t size() const override { return size_; }
   std::optional<int32_t> id_of(std::string_view token) const override;
   std::string token_text(int32_t id) const override;
   bool is_special(int32_t id) const override { return special_ids_.contains(id); }
+  std::vector<std::string> special_tokens() const override {
+    return {specials_.begin(), specials_.end()};
+  }
   std::optional<std::string> token_bytes(int32_t id, bool is_first) const override;
   std::optional<int32_t> bos_id() const override { return named_id("bos_token"); }
   std::optional<int32_t> eos_id() const override { return named_id("eos_token"); }
@@ -45,6 +53,7 @@ class LlamaTokenizer final : public Tokenizer {
   void add_tokens(const std::vector<AddedToken>& tokens);
   void refresh();
   std::optional<int32_t> named_id(std::string_view name) const;
+  std::vector<int32_t> encode_text(std::string_view text, bool add_special, bool has_guards) const;
   std::vector<std::string> split_on_added(std::string_view text) const;
   void append_segment(std::string_view segment, std::vector<int32_t>& ids) const;
   std::string join_pieces(std::vector<std::string_view> pieces) const;

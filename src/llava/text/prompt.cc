@@ -8,9 +8,15 @@
 namespace llava::text {
 namespace {
 
+std::vector<int32_t> encode(const Tokenizer& tokenizer, std::string_view text,
+                            const PromptOptions& options) {
+  return options.has_guards ? tokenizer.encode_guarded(text, options.add_special)
+                            : tokenizer.encode(text, options.add_special);
+}
+
 std::vector<int32_t> encode_first(const Tokenizer& tokenizer, std::string_view text,
                                   const PromptOptions& options) {
-  std::vector<int32_t> ids = tokenizer.encode(text, options.add_special);
+  std::vector<int32_t> ids = encode(tokenizer, text, options);
   if (options.has_single_begin && options.add_special && tokenizer.adds_bos() && ids.size() >= 2 &&
       ids[0] == tokenizer.bos_id() && ids[1] == ids[0]) {
     ids.erase(ids.begin());
@@ -27,7 +33,7 @@ std::vector<int32_t> tokenize_with_images(const Tokenizer& tokenizer, std::strin
   while (end != std::string_view::npos) {
     prompt.remove_prefix(end + kImageToken.size());
     end = prompt.find(kImageToken);
-    const std::vector<int32_t> piece = tokenizer.encode(prompt.substr(0, end), options.add_special);
+    const std::vector<int32_t> piece = encode(tokenizer, prompt.substr(0, end), options);
     const bool has_added_begin = options.add_special && tokenizer.adds_bos() && !piece.empty() &&
                                  piece.front() == tokenizer.bos_id();
     ids.push_back(kImageSentinel);

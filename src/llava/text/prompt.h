@@ -18,6 +18,8 @@ struct PromptOptions {
   /// Where the text itself begins with the begin token (as rendered Llama-3 prompts do), do not add
   /// a second one.
   bool has_single_begin = false;
+  /// The text has guards (token_guard.h).
+  bool has_guards = false;
 };
 
 /// Ids of a prompt in the original's way: the text between placeholders is tokenized piece by

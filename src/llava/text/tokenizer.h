@@ -24,6 +24,12 @@ class Tokenizer {
   /// configuration says; added tokens inside the text (such as "</s>") become their ids either way.
   /// Invalid UTF-8 is replaced by U+FFFD first.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special = true) const = 0;
+  /// As `encode`, of a text with guards in it (token_guard.h): they keep added tokens from being
+  /// found and have no ids themselves. The default is for tokenizers that find none in a text.
+  virtual std::vector<int32_t> encode_guarded(std::string_view text,
+                                              bool add_special = true) const {
+    return encode(text, add_special);
+  }
 
   /// Text of `ids`, exactly as the published tokenizer's decode without clean-up. With
   /// `skip_special`, ids of the special set are dropped.
@@ -38,6 +44,8 @@ class Tokenizer {
   /// The exact string of one id, for messages and logprobs.
   virtual std::string token_text(int32_t id) const = 0;
   virtual bool is_special(int32_t id) const = 0;
+  /// The exact strings of all special tokens.
+  virtual std::vector<std::string> special_tokens() const { return {}; }
 
   /// The bytes that a token adds to a text, also those that are no whole character. `is_first`: as
   /// the first token of a text, where some tokenizers drop a space. Nothing for special tokens, and

@@ -22,6 +22,12 @@ class LetterTokenizer : public Tokenizer {
 
   explicit LetterTokenizer(Options options) : options_(std::move(options)) {}
 
+  std::vector<int32_t> encode_guarded(std::string_view text, bool add_special) const override {
+    std::vector<int32_t> ids = encode(text, add_special);
+    std::erase(ids, 0xFDD0);
+    return ids;
+  }
+
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
     std::vector<int32_t> ids;
     if (add_special && options_.adds_bos) ids.push_back(1);
