@@ -192,7 +192,7 @@ int bench_command(const Arguments& arguments) {
     return 0;
   }
   measure(report, workload, cases, options.repeats);
-  report.memory = engine::memory_use();
+  report.memory = memory_use();
   fmt::print("{}", options.json ? engine::bench_json(report) + "\n" : engine::bench_table(report));
   return 0;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "llava/engine/bench/memory_use.h"
+#include "llava/core/memory_use.h"
 
 #include <fstream>
 #include <string>
 
-namespace llava::engine {
+namespace llava {
 
 MemoryUse memory_use() {
   MemoryUse use;
@@ -19,4 +19,4 @@ MemoryUse memory_use() {
   return use;
 }
 
-}  // namespace llava::engine
+}  // namespace llava

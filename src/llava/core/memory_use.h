@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace llava::engine {
+namespace llava {
 
 /// Resident bytes, those of mapped files included; 0 where the system does not say.
 struct MemoryUse {
@@ -15,4 +15,4 @@ struct MemoryUse {
 
 MemoryUse memory_use();
 
-}  // namespace llava::engine
+}  // namespace llava

@@ -8,8 +8,8 @@
 #include "llava/core/error.h"
 #include "llava/core/hash.h"
 #include "llava/core/json.h"
+#include "llava/core/memory_use.h"
 #include "llava/engine/bench/bench_report.h"
-#include "llava/engine/bench/memory_use.h"
 #include "llava/image/decode.h"
 #include "llava/image/preprocess.h"
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "llava/core/memory_use.h"
 #include "llava/engine/bench/bench_check.h"
-#include "llava/engine/bench/memory_use.h"
 #include "llava/engine/bench/workload.h"
 
 namespace llava::engine {

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "llava/core/check.h"
+#include "llava/engine/scheduler.h"
 
 namespace llava::engine {
 namespace {
@@ -60,7 +61,15 @@ std::vector<float> CachedModel::append(CachedSequence& sequence, const Tensor& x
 }
 
 std::vector<float> CachedModel::append(CachedSequence& sequence, std::span<const int32_t> ids) {
-  return append(sequence, model_.embed(ctx_, ids, Tensor(), {}));
+  // In the engine's chunks: they bound the memory that a step works with.
+  const auto chunk = static_cast<std::size_t>(SchedulerConfig{}.chunked_prefill_size);
+  std::vector<float> logits;
+  do {
+    const std::span<const int32_t> part = ids.first(std::min(chunk, ids.size()));
+    logits = append(sequence, model_.embed(ctx_, part, Tensor(), {}));
+    ids = ids.subspan(part.size());
+  } while (!ids.empty());
+  return logits;
 }
 
 Tensor CachedModel::step(std::span<CachedSequence> sequences, std::span<const int32_t> ids) {
