@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# llava_library(<folder> SOURCES ... HEADERS ... PUBLIC ... PRIVATE ...)
+# llava_library(<folder> SOURCES ... HEADERS ... PUBLIC ... PRIVATE ... [PROGRAM_ONLY])
 #   One static library per folder of src/llava: target llava_<folder>, alias llava::<folder>.
 #   PUBLIC and PRIVATE name the libraries it links; the layer check (scripts/check_layers.py)
-#   holds the includes to the table in docs/architecture.md.
+#   holds the includes to the table in docs/architecture.md. PROGRAM_ONLY: not part of the installed
+#   library, whose users then do not need the packages it uses.
 function(llava_library folder)
-  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "PROGRAM_ONLY" "" "SOURCES;HEADERS;PUBLIC;PRIVATE" ${ARGN})
   string(REPLACE "/" "_" name "${folder}")
   add_library(llava_${name} STATIC ${ARG_SOURCES})
   add_library(llava::${name} ALIAS llava_${name})
@@ -15,7 +16,9 @@ function(llava_library folder)
   endif()
   target_link_libraries(llava_${name} PUBLIC llava::options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
   target_compile_options(llava_${name} PRIVATE ${llava_private_options} ${llava_warnings})
-  set_property(GLOBAL APPEND PROPERTY LLAVA_LIBRARIES llava_${name})
+  if(NOT ARG_PROGRAM_ONLY)
+    set_property(GLOBAL APPEND PROPERTY LLAVA_LIBRARIES llava_${name})
+  endif()
 endfunction()
 
 # llava_test(<folder> SOURCES ... LIBRARIES ... [LABEL unit])

@@ -22,6 +22,7 @@ int run_command(const Arguments& arguments);
 int chat_command(const Arguments& arguments);
 int batch_command(const Arguments& arguments);
 int parity_command(const Arguments& arguments);
+int serve_command(const Arguments& arguments);
 int quantize_command(const Arguments& arguments);
 int inspect_command(const Arguments& arguments);
 int tokenize_command(const Arguments& arguments);

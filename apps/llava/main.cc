@@ -24,6 +24,7 @@ constexpr std::array kCommands{
     Command{"run", "ask one question about pictures and print the answer", run_command},
     Command{"chat", "talk about a picture in the terminal", chat_command},
     Command{"batch", "ask about many pictures, JSON lines out, resumable", batch_command},
+    Command{"serve", "answer over HTTP: OpenAI's API on this machine", serve_command},
     Command{"quantize", "write a checkpoint with fewer bits, as a folder that opens at once",
             quantize_command},
     Command{"inspect", "say what a checkpoint is and what it needs", inspect_command},

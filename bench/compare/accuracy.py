@@ -38,6 +38,8 @@ PRECISIONS = [
     Precision("4 bits (`--dtype float32 --load-4bit`)", ("--dtype", "float32", "--load-4bit")),
     Precision("4 bits, adapters merged (`llava quantize --lm q4`)", quantize=("--lm", "q4")),
     Precision("4 bits, merged and calibrated (`llava quantize --lm q4 --calibrate`)", quantize=("--lm", "q4"), is_calibrated=True),
+    Precision("4 bits with a minimum, merged and calibrated (`llava quantize --lm q4_min --calibrate`)", quantize=("--lm", "q4_min"),
+              is_calibrated=True),
 ]
 
 

@@ -51,6 +51,8 @@ class Process {
   void close_input();
   /// True once the output that no earlier call has found contains `text`.
   bool wait_for_output(std::string_view text);
+  /// What it has printed so far.
+  const std::string& output() const { return result_.out; }
   void send_signal(int number);
   /// Physical memory it has now; 0 once it has ended.
   int64_t resident_bytes() const;

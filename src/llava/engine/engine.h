@@ -55,6 +55,7 @@ struct EngineStats {
   int32_t pages_used = 0;    ///< by running sequences and pins
   int32_t pages_cached = 0;  ///< by the prefix cache alone
   int32_t pages_total = 0;
+  int32_t page_size = 0;  ///< tokens
   int32_t pages_pinned = 0;
   int64_t received = 0;
   int64_t finished = 0;

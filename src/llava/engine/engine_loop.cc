@@ -196,6 +196,7 @@ void EngineLoop::publish_stats() {
     stats.num_running = scheduler_->num_running();
     stats.num_waiting = scheduler_->num_waiting();
     stats.pages_total = scheduler_->blocks().num_pages();
+    stats.page_size = scheduler_->blocks().page_size();
     stats.pages_cached = scheduler_->tree().num_evictable();
     stats.pages_pinned = scheduler_->tree().num_pages_if_pinned("", "", {});
     stats.pages_used = scheduler_->blocks().num_used() - stats.pages_cached;

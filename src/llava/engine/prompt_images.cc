@@ -26,6 +26,13 @@ void check_ids(const Pretrained& pretrained, std::span<const int32_t> ids) {
   }
 }
 
+std::vector<int32_t> tokenize(const Pretrained& pretrained, const std::string& prompt,
+                              const text::PromptOptions& options) {
+  const auto image_token_id =
+      pretrained.is_hugging_face() ? pretrained.description.image_token_id : std::nullopt;
+  return tokenize_prompt(*pretrained.tokenizer, image_token_id, prompt, options);
+}
+
 }  // namespace
 
 Tensor join_tiles(const std::vector<PreparedImage>& images) {
@@ -74,10 +81,12 @@ PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage&
 
 std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt,
                                      bool has_single_begin) {
-  const text::PromptOptions options{.has_single_begin = has_single_begin};
-  const auto image_token_id =
-      pretrained.is_hugging_face() ? pretrained.description.image_token_id : std::nullopt;
-  return tokenize_prompt(*pretrained.tokenizer, image_token_id, prompt, options);
+  return tokenize(pretrained, prompt, {.has_single_begin = has_single_begin});
+}
+
+std::vector<int32_t> tokenize_guarded_prompt(const Pretrained& pretrained,
+                                             const std::string& prompt) {
+  return tokenize(pretrained, prompt, {.has_single_begin = true, .has_guards = true});
 }
 
 PreparedPrompt prepare_prompt(const Pretrained& pretrained, std::vector<int32_t> ids,

@@ -41,6 +41,10 @@ PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage&
 std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt,
                                      bool has_single_begin = true);
 
+/// The same for a prompt with guards (text/token_guard.h).
+std::vector<int32_t> tokenize_guarded_prompt(const Pretrained& pretrained,
+                                             const std::string& prompt);
+
 /// Joins tokenized prompt and pictures.
 ///
 /// Throws: Error(kInvalidArgument) when `<image>` and pictures differ in number (both named), or an

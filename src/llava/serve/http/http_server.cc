@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/serve/http/http_server.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "llava/core/error.h"
+#include "llava/core/guarded.h"
+#include "llava/core/log.h"
+#include "llava/serve/http/http_connection.h"
+#include "llava/serve/http/tls_context.h"
+
+namespace llava::serve {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+/// As many descriptors as the system lets this process have: each connection is one.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+tcp::endpoint resolve(asio::io_context& io, const std::string& host, int32_t port) {
+  boost::system::error_code error;
+  tcp::resolver resolver(io);
+  const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, error);
+  if (error || found.empty()) {
+    fail(ErrorCode::kInvalidArgument, "cannot listen on '{}': {}", host, error.message());
+  }
+  return *found.begin();
+}
+
+}  // namespace
+
+class HttpServer::State {
+ public:
+  State(const HttpServerConfig& config, HttpHandler& handler)
+      : config_(config),
+        shared_(std::make_shared<ConnectionShared>(config.limits, handler)),
+        io_(std::max(1, config.num_threads)),
+        acceptor_(asio::make_strand(io_)),
+        retry_(acceptor_.get_executor()) {
+    raise_descriptor_limit();
+    load_tls();
+    listen();
+    accept();
+    for (int32_t i = 0; i < std::max(1, config.num_threads); ++i) {
+      threads_.emplace_back([this] { run(); });
+    }
+  }
+
+  ~State() {
+    stop_listening();
+    for_each([](HttpConnection& connection) { connection.stop(false); });
+    work_.reset();
+    // Exchanges that handlers still hold keep connections, but nothing runs for them any more.
+    io_.stop();
+    threads_.clear();
+  }
+
+  int32_t port() const { return port_; }
+  std::string address() const {
+    const bool is_ipv6 = config_.host.find(':') != std::string::npos;
+    return fmt::format("{}://{}{}{}:{}", config_.tls_certificate.empty() ? "http" : "https",
+                       is_ipv6 ? "[" : "", config_.host, is_ipv6 ? "]" : "", port_);
+  }
+  HttpServerStats stats() const {
+    return {.connections = shared_->num_connections.load(),
+            .body_bytes = shared_->body_bytes.load()};
+  }
+
+  void begin_drain() {
+    shared_->is_draining.store(true);
+    for_each([](HttpConnection& connection) { connection.stop(true); });
+  }
+
+  void stop_listening() {
+    asio::post(acceptor_.get_executor(), [this] {
+      boost::system::error_code ignored;
+      acceptor_.close(ignored);
+      retry_.cancel();
+    });
+    for_each([](HttpConnection& connection) { connection.stop(true); });
+  }
+
+  void load_tls() {
+    if (config_.tls_certificate.empty()) return;
+    auto context =
+        make_tls_context({config_.tls_certificate, config_.tls_key, config_.tls_client_ca});
+    tls_.with([&](auto& current) { current = std::move(context); });
+  }
+
+ private:
+  void run() {
+    for (;;) {
+      try {
+        io_.run();
+        return;
+      } catch (const std::exception& error) {
+        log_error("http_thread", {{"error", error.what()}});
+      }
+    }
+  }
+
+  void listen() {
+    const tcp::endpoint endpoint = resolve(io_, config_.host, config_.port);
+    boost::system::error_code error;
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+    if (error) {
+      fail(ErrorCode::kResourceExhausted,
+           "cannot listen on {}:{}: {}: choose another --port, or 0 for any free one", config_.host,
+           config_.port, error.message());
+    }
+    port_ = acceptor_.local_endpoint().port();
+  }
+
+  void accept() {
+    acceptor_.async_accept(asio::make_strand(io_),
+                           [this](const boost::system::error_code& error, tcp::socket socket) {
+                             on_accept(error, std::move(socket));
+                           });
+  }
+
+  void on_accept(const boost::system::error_code& error, tcp::socket socket) {
+    if (!acceptor_.is_open()) return;
+    if (error) {
+      // Out of descriptors, most likely: wait for some to come back.
+      log_warning("http_accept", {{"error", error.message()}});
+      retry_.expires_after(std::chrono::milliseconds(100));
+      retry_.async_wait([this](const boost::system::error_code& cancelled) {
+        if (!cancelled) accept();
+      });
+      return;
+    }
+    begin(std::move(socket));
+    accept();
+  }
+
+  void begin(tcp::socket socket) {
+    boost::system::error_code ignored;
+    socket.set_option(tcp::no_delay(true), ignored);
+    if (shared_->num_connections.load() >= config_.limits.max_connections) {
+      socket.close(ignored);
+      return;
+    }
+    const auto context = tls_.with([](const auto& current) { return current; });
+    auto connection = std::make_shared<HttpConnection>(
+        shared_, context ? make_tls_transport(std::move(socket), context)
+                         : make_plain_transport(std::move(socket)));
+    connections_.with([&](auto& all) {
+      if (all.size() > 2 * static_cast<std::size_t>(config_.limits.max_connections)) {
+        std::erase_if(all, [](const auto& weak) { return weak.expired(); });
+      }
+      all.push_back(connection);
+    });
+    connection->start();
+  }
+
+  template <class Function>
+  void for_each(Function function) {
+    const auto all = connections_.with([](auto& current) { return current; });
+    for (const auto& weak : all) {
+      if (const auto connection = weak.lock()) function(*connection);
+    }
+  }
+
+  HttpServerConfig config_;
+  std::shared_ptr<ConnectionShared> shared_;
+  asio::io_context io_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  tcp::acceptor acceptor_;
+  asio::steady_timer retry_;
+  int32_t port_ = 0;
+  Guarded<std::shared_ptr<asio::ssl::context>> tls_;
+  Guarded<std::vector<std::weak_ptr<HttpConnection>>> connections_;
+  std::vector<std::jthread> threads_;
+};
+
+HttpServer::HttpServer(const HttpServerConfig& config, HttpHandler& handler)
+    : state_(std::make_unique<State>(config, handler)) {}
+HttpServer::~HttpServer() = default;
+
+int32_t HttpServer::port() const { return state_->port(); }
+std::string HttpServer::address() const { return state_->address(); }
+HttpServerStats HttpServer::stats() const { return state_->stats(); }
+void HttpServer::begin_drain() { state_->begin_drain(); }
+void HttpServer::stop_listening() { state_->stop_listening(); }
+void HttpServer::reload_tls() { state_->load_tls(); }
+
+}  // namespace llava::serve

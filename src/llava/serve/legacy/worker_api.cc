@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/serve/legacy/worker_api.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "llava/core/log.h"
+#include "llava/engine/answer.h"
+#include "llava/serve/legacy/wire_json.h"
+#include "llava/serve/legacy/worker_request.h"
+#include "llava/serve/media/base64.h"
+#include "llava/serve/protocol/api_error.h"
+#include "llava/serve/protocol/field_reader.h"
+#include "llava/text/conversation.h"
+
+namespace llava::serve {
+namespace {
+
+constexpr int kWorkerFailed = 1;
+/// At and below it the original takes the most likely token.
+constexpr float kLeastTemperature = 0.001f;
+
+OrderedJson record_of(std::string_view text, int error_code) {
+  return {{"text", text}, {"error_code", error_code}};
+}
+
+/// A stream of records without a content type, as the original sends it.
+HttpResponse record_stream_head(std::string first) {
+  return {.status = 200, .headers = {}, .body = std::move(first)};
+}
+
+/// Each record holds the prompt and all of the answer so far.
+class RecordWriter final : public AnswerWriter {
+ public:
+  RecordWriter(std::string prompt, bool is_extended, std::shared_ptr<HttpExchange> exchange)
+      : text_(std::move(prompt)), is_extended_(is_extended), exchange_(std::move(exchange)) {}
+
+  void write(const engine::AnswerDelta& delta) override {
+    if (delta.finish_reason) finish_reason_ = *delta.finish_reason;
+    if (delta.text.empty()) return;
+    text_ += delta.text;
+    put(stream_record(record_of(text_, 0)));
+  }
+
+  void end(const engine::AnswerUsage& usage) override {
+    OrderedJson last = record_of(text_, 0);
+    if (is_extended_) {
+      last["finish_reason"] = finish_reason_ == engine::FinishReason::kLength ? "length" : "stop";
+      last["usage"] = {{"prompt_tokens", usage.prompt_tokens},
+                       {"completion_tokens", usage.completion_tokens},
+                       {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+    }
+    // Clients read the answer from a record: there is always one.
+    if (!has_started_ || is_extended_) put(stream_record(last));
+    exchange_->finish();
+  }
+
+  void fail(const ApiError& error) override {
+    log_warning("worker_request_failed", {{"error", error.what()}});
+    put(stream_record(record_of(kServerErrorText, kWorkerFailed)));
+    exchange_->finish();
+  }
+
+ private:
+  void put(std::string record) {
+    if (has_started_) return exchange_->write(std::move(record));
+    has_started_ = true;
+    exchange_->start(record_stream_head(std::move(record)));
+  }
+
+  std::string text_;
+  bool is_extended_;
+  std::shared_ptr<HttpExchange> exchange_;
+  engine::FinishReason finish_reason_ = engine::FinishReason::kEndToken;
+  bool has_started_ = false;
+};
+
+/// Keeps the last record, as plain JSON: /worker_generate of FastChat.
+class LastRecordWriter final : public AnswerWriter {
+ public:
+  LastRecordWriter(std::string prompt, std::shared_ptr<HttpExchange> exchange)
+      : text_(std::move(prompt)), exchange_(std::move(exchange)) {}
+
+  void write(const engine::AnswerDelta& delta) override { text_ += delta.text; }
+  void end(const engine::AnswerUsage&) override {
+    exchange_->respond(make_response(200, "application/json", compact_json(record_of(text_, 0))));
+  }
+  void fail(const ApiError& error) override {
+    log_warning("worker_request_failed", {{"error", error.what()}});
+    exchange_->respond(make_response(200, "application/json",
+                                     compact_json(record_of(kServerErrorText, kWorkerFailed))));
+  }
+
+ private:
+  std::string text_;
+  std::shared_ptr<HttpExchange> exchange_;
+};
+
+/// A stream of one record.
+void answer_record(HttpExchange& exchange, std::string_view text, int error_code, bool is_stream) {
+  const OrderedJson record = record_of(text, error_code);
+  if (!is_stream) {
+    exchange.respond(make_response(200, "application/json", compact_json(record)));
+    return;
+  }
+  exchange.start(record_stream_head(stream_record(record)));
+  exchange.finish();
+}
+
+int32_t count_images(std::string_view prompt) {
+  int32_t count = 0;
+  for (std::size_t at = prompt.find(text::kImageToken); at != std::string_view::npos;
+       at = prompt.find(text::kImageToken, at + text::kImageToken.size())) {
+    ++count;
+  }
+  return count;
+}
+
+/// The prompt as the model reads it; both directions of a wrong count are refused before the model
+/// sees it, where the original could lose its device.
+engine::PreparedPrompt prepare(ModelService& service, const WorkerRequest& request) {
+  const engine::Pretrained& pretrained = service.pretrained();
+  const int32_t num_places = count_images(request.prompt);
+  if (std::cmp_not_equal(num_places, request.images.size())) {
+    throw ApiError(400, "invalid_image",
+                   fmt::format("{} pictures for {} `<image>` in the prompt", request.images.size(),
+                               num_places));
+  }
+  std::vector<engine::PreparedImage> images;
+  for (const std::string& image : request.images) {
+    const auto bytes = decode_base64_leniently(image);
+    if (!bytes) throw ApiError(400, "invalid_image", "a picture is no base64");
+    images.push_back(service.prepare_image_bytes(*bytes, {.location = {}, .param = "images"}));
+  }
+  std::string prompt = request.prompt;
+  if (pretrained.description.use_im_start_end) {
+    constexpr std::string_view kMarked = "<im_start><image><im_end>";
+    for (std::size_t at = prompt.find(text::kImageToken); at != std::string::npos;
+         at = prompt.find(text::kImageToken, at + kMarked.size())) {
+      prompt.replace(at, text::kImageToken.size(), kMarked);
+    }
+  }
+  return engine::prepare_prompt(
+      pretrained, engine::tokenize_prompt(pretrained, prompt, /*has_single_begin=*/false), images);
+}
+
+void generate(ModelService& service, const LegacyOptions& options, const RouteCall& call,
+              bool is_stream) {
+  HttpExchange& exchange = *call.exchange;
+  try {
+    WorkerRequest request = read_worker_request(call.request.body);
+    const engine::PreparedPrompt prompt = prepare(service, request);
+    const int32_t room = service.max_tokens() - prompt.num_tokens();
+    const int32_t wanted = std::min({request.max_new_tokens, options.max_new_tokens, room});
+    if (wanted < 1) {
+      return answer_record(exchange, request.prompt + std::string(kContextOverflowText), 0,
+                           is_stream);
+    }
+    const bool is_greedy = request.temperature <= kLeastTemperature;
+    engine::AnswerOptions answer;
+    answer.temperature = is_greedy ? 0.0f : request.temperature;
+    answer.top_p = request.top_p;
+    answer.max_new_tokens = wanted;
+    PreparedChat prepared{
+        .request = engine::make_request(
+            prompt, engine::resolve_params(service.pretrained(), answer, prompt), request.stop),
+        .image_tokens = prompt.num_image_tokens()};
+    prepared.request.id = call.id;
+    prepared.request.client = call.client;
+    std::unique_ptr<AnswerWriter> writer;
+    if (is_stream) {
+      writer = std::make_unique<RecordWriter>(std::move(request.prompt), request.is_extended,
+                                              call.exchange);
+    } else {
+      writer = std::make_unique<LastRecordWriter>(std::move(request.prompt), call.exchange);
+    }
+    service.answer(std::move(prepared), call.exchange, std::move(writer));
+  } catch (const std::exception& error) {
+    // Old clients know no other form of an error.
+    log_warning("worker_request_failed", {{"error", error.what()}});
+    answer_record(exchange, kServerErrorText, kWorkerFailed, is_stream);
+  }
+}
+
+void answer_json(const RouteCall& call, const OrderedJson& body) {
+  call.exchange->respond(make_response(200, "application/json", compact_json(body)));
+}
+
+OrderedJson status_of(ModelService& service) {
+  const engine::EngineStats stats = service.engine().stats();
+  return {{"model_names", service.names()},
+          {"speed", 1},
+          {"queue_length", stats.num_running + stats.num_waiting}};
+}
+
+}  // namespace
+
+void add_worker_routes(Router& router, ModelService& service, const LegacyOptions& options) {
+  const auto add_generate = [&](const char* path, bool is_stream) {
+    router.add("POST", path, Access::kKey, [&service, options, is_stream](RouteCall call) {
+      const auto shared = std::make_shared<RouteCall>(std::move(call));
+      service.prepare_later(shared->exchange, [&service, options, shared, is_stream] {
+        generate(service, options, *shared, is_stream);
+      });
+    });
+  };
+  add_generate("/worker_generate_stream", true);
+  add_generate("/worker_generate", false);
+  router.add("POST", "/worker_get_status", Access::kKey,
+             [&service](const RouteCall& call) { answer_json(call, status_of(service)); });
+  router.add("POST", "/model_details", Access::kKey, [&service](const RouteCall& call) {
+    answer_json(call, {{"context_length", service.max_tokens()}});
+  });
+  router.add("POST", "/count_token", Access::kKey, [&service](const RouteCall& call) {
+    const OrderedJson body = parse_body(call.request.body);
+    FieldReader reader(body, "");
+    const std::string prompt = reader.get_string("prompt").value_or("");
+    answer_json(call, {{"count", service.pretrained().tokenizer->encode(prompt).size()},
+                       {"error_code", 0}});
+  });
+}
+
+}  // namespace llava::serve

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The routes of Ollama's API: /api/chat, /api/generate and what its clients ask besides.
+#pragma once
+
+#include "llava/serve/chat/model_service.h"
+#include "llava/serve/routing/router.h"
+
+namespace llava::serve {
+
+/// Adds the routes; `service` outlives the router's server.
+void add_ollama_routes(Router& router, ModelService& service);
+
+}  // namespace llava::serve

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ModelServer: a server from the moment its port opens: it says that it loads, serves a model, and
+// drains.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "llava/serve/chat/model_service.h"
+#include "llava/serve/server/server_options.h"
+
+namespace llava::serve {
+
+/// Where a server is in its life.
+enum class ServerState : uint8_t { kLoading, kReady, kDraining };
+
+/// Threads: one thread at a time.
+class ModelServer {
+ public:
+  /// Opens the port; requests are answered with 503 `model_loading` until `serve`.
+  ///
+  /// Throws: what HttpServer and ApiKeys throw.
+  explicit ModelServer(const ServerOptions& options);
+  ~ModelServer();
+
+  std::string address() const;
+  /// Whether anybody who reaches the port may use it, and others can reach it.
+  bool is_exposed() const;
+
+  /// Serves this model from now on; both outlive the server.
+  void serve(const engine::Pretrained& pretrained, engine::Engine& engine,
+             const ServiceOptions& options);
+
+  /// Reads keys and certificates again.   Throws: naming the file; what was in use stays so.
+  void reload();
+
+  /// Health checks fail from now on; requests are still taken.
+  void announce_drain();
+  /// New requests are refused with 503 `draining`.
+  void refuse_requests();
+  /// Whether every request that was taken has been answered.
+  bool is_idle() const;
+
+ private:
+  class Switch;
+
+  ServerOptions options_;
+  ApiKeys keys_;
+  std::atomic<ServerState> state_{ServerState::kLoading};
+  std::atomic<bool> refuses_{false};
+  std::unique_ptr<Router> loading_;
+  std::unique_ptr<Router> router_;
+  std::unique_ptr<ModelService> service_;
+  std::unique_ptr<Switch> switch_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace llava::serve
