@@ -46,9 +46,12 @@ class LoadedModel final : public Model {
             {.device = options.device, .backend = options.backend, .threads = options.threads}) {
     engine_options_.cache_dir = options.cache_dir;
     engine_options_.cache_size_mb = options.cache_size_mb;
+    engine_options_.config.max_draft_tokens = options.max_draft_tokens;
+    engine_options_.draft_model = options.draft_model;
     Context ctx = runtime_.context();
     pretrained_ =
         engine::load_pretrained(ctx, to_request(options, models_folder), options.on_progress);
+    draft_ = engine::load_draft_model(ctx, pretrained_, engine_options_);
   }
 
   const std::string& name() const override { return pretrained_.name; }
@@ -79,7 +82,9 @@ class LoadedModel final : public Model {
             .generated_ids = std::move(answer.ids),
             .prompt_tokens = prompt.num_tokens(),
             .image_tokens = prompt.num_image_tokens(),
-            .cached_tokens = answer.cached_tokens};
+            .cached_tokens = answer.cached_tokens,
+            .draft_tokens = answer.draft_tokens,
+            .accepted_tokens = answer.accepted_tokens};
   }
 
   bool unpin(const std::string& name) override { return engine_of(1).unpin(name); }
@@ -103,7 +108,8 @@ class LoadedModel final : public Model {
   engine::Engine& engine_of(int64_t num_tokens) {
     if (!engine_ || engine_->capacity_tokens() < num_tokens) {
       engine_.reset();
-      engine_ = engine::open_engine(runtime_.context(), pretrained_, engine_options_, num_tokens);
+      engine_ = engine::open_engine(runtime_.context(), pretrained_, engine_options_, num_tokens,
+                                    draft_.get());
     }
     return *engine_;
   }
@@ -124,6 +130,7 @@ class LoadedModel final : public Model {
   Runtime runtime_;
   engine::Pretrained pretrained_;
   engine::EngineOptions engine_options_;
+  std::unique_ptr<engine::Pretrained> draft_;
   std::unique_ptr<engine::Engine> engine_;
 };
 

@@ -44,6 +44,10 @@ struct ModelOptions {
   /// Folder in which pictures' features and pinned prompts outlive the process; empty: none.
   std::string cache_dir = {};
   int32_t cache_size_mb = 4096;
+  /// Tokens guessed ahead and verified, which changes no answer: from the text where it repeats
+  /// itself, and from a smaller text model with the same tokenizer (folder or GGUF; empty: none).
+  int32_t max_draft_tokens = 8;
+  std::string draft_model = {};
   /// Reports bytes loaded of all bytes; may be empty.
   std::function<void(uint64_t done, uint64_t total)> on_progress = {};
 };
@@ -93,7 +97,9 @@ struct Reply {
   std::vector<int32_t> generated_ids;
   int32_t prompt_tokens = 0;  ///< pictures included
   int32_t image_tokens = 0;
-  int32_t cached_tokens = 0;  ///< of the prompt, that were not computed again
+  int32_t cached_tokens = 0;    ///< of the prompt, that were not computed again
+  int32_t draft_tokens = 0;     ///< guessed ahead
+  int32_t accepted_tokens = 0;  ///< of those, right
 };
 
 /// What a question pinned.

@@ -58,6 +58,22 @@ TEST(Library, CancelFromAnotherThreadEndsTheAnswer) {
   EXPECT_EQ(num_texts, 1);
 }
 
+TEST(Library, ADraftModelChangesNoAnswer) {
+  ModelOptions options{.model_path = golden_model("llava-projector-mlp2x"),
+                       .model_base = golden_model("base-vicuna"),
+                       .max_draft_tokens = 0};
+  const Question question{.query = "What is this?", .temperature = 0, .max_new_tokens = 12};
+  const Reply alone = load_pretrained_model(options)->ask(question);
+  EXPECT_EQ(alone.draft_tokens, 0);
+  options.max_draft_tokens = 4;
+  options.draft_model = golden_model("base-vicuna");
+  const Reply guessed = load_pretrained_model(options)->ask(question);
+  EXPECT_EQ(guessed.generated_ids, alone.generated_ids);
+  EXPECT_LE(guessed.accepted_tokens, guessed.draft_tokens);
+  options.draft_model = golden_model("hf-qwen2");
+  EXPECT_THROW(load_pretrained_model(options), Error);
+}
+
 TEST(Library, ErrorsNameWhatIsWrong) {
   EXPECT_THROW(load_pretrained_model({.model_path = "/nowhere/at/all"}), Error);
   const auto model = load_pretrained_model({.model_path = golden_model("llava-v1.5-pad")});
