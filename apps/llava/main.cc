@@ -25,6 +25,13 @@ constexpr std::array kCommands{
     Command{"chat", "talk about a picture in the terminal", chat_command},
     Command{"batch", "ask about many pictures, JSON lines out, resumable", batch_command},
     Command{"serve", "answer over HTTP: OpenAI's API on this machine", serve_command},
+    Command{"worker", "serve a model that controllers know: the original's model worker",
+            worker_command},
+    Command{"controller", "know the workers and choose one for each request", controller_command},
+    Command{"register-worker", "make a worker known to a controller by hand",
+            register_worker_command},
+    Command{"test-message", "ask one question through the original's protocol",
+            test_message_command},
     Command{"quantize", "write a checkpoint with fewer bits, as a folder that opens at once",
             quantize_command},
     Command{"inspect", "say what a checkpoint is and what it needs", inspect_command},
@@ -42,7 +49,7 @@ void print_usage(std::FILE* stream) {
              "Commands:\n",
              kVersion);
   for (const Command& command : kCommands) {
-    fmt::print(stream, "  {:<10} {}\n", command.name, command.summary);
+    fmt::print(stream, "  {:<15} {}\n", command.name, command.summary);
   }
   fmt::print(stream,
              "\nOther flags: --version, --help\n\n"

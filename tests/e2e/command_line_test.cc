@@ -17,9 +17,10 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const std::vector<std::string> kCommands{"run",      "chat",    "batch",  "serve",
-                                         "quantize", "inspect", "parity", "tokenize",
-                                         "image",    "bench",   "info"};
+const std::vector<std::string> kCommands{
+    "run",          "chat",     "batch",   "serve",  "worker",   "controller", "register-worker",
+    "test-message", "quantize", "inspect", "parity", "tokenize", "image",      "bench",
+    "info"};
 
 std::set<std::string> flags_in(const std::string& text, const std::regex& pattern) {
   std::set<std::string> result;

@@ -6,6 +6,7 @@
 
 #include "llava/core/log.h"
 #include "llava/engine/answer.h"
+#include "llava/serve/controller/worker_messages.h"
 #include "llava/serve/legacy/wire_json.h"
 #include "llava/serve/legacy/worker_request.h"
 #include "llava/serve/media/base64.h"
@@ -32,13 +33,22 @@ HttpResponse record_stream_head(std::string first) {
 /// Each record holds the prompt and all of the answer so far.
 class RecordWriter final : public AnswerWriter {
  public:
-  RecordWriter(std::string prompt, bool is_extended, std::shared_ptr<HttpExchange> exchange)
-      : text_(std::move(prompt)), is_extended_(is_extended), exchange_(std::move(exchange)) {}
+  RecordWriter(std::string prompt, bool is_extended, int32_t interval,
+               std::shared_ptr<HttpExchange> exchange)
+      : text_(std::move(prompt)),
+        is_extended_(is_extended),
+        interval_(interval),
+        exchange_(std::move(exchange)) {}
 
   void write(const engine::AnswerDelta& delta) override {
     if (delta.finish_reason) finish_reason_ = *delta.finish_reason;
-    if (delta.text.empty()) return;
     text_ += delta.text;
+    num_waiting_ += static_cast<int32_t>(delta.tokens.size());
+    has_news_ = has_news_ || !delta.text.empty();
+    const bool is_due = !has_started_ || num_waiting_ >= interval_ || delta.finish_reason;
+    if (!has_news_ || !is_due) return;
+    has_news_ = false;
+    num_waiting_ = 0;
     put(stream_record(record_of(text_, 0)));
   }
 
@@ -70,7 +80,10 @@ class RecordWriter final : public AnswerWriter {
 
   std::string text_;
   bool is_extended_;
+  int32_t interval_;
   std::shared_ptr<HttpExchange> exchange_;
+  int32_t num_waiting_ = 0;  ///< tokens since the last record
+  bool has_news_ = false;
   engine::FinishReason finish_reason_ = engine::FinishReason::kEndToken;
   bool has_started_ = false;
 };
@@ -170,7 +183,7 @@ void generate(ModelService& service, const LegacyOptions& options, const RouteCa
     std::unique_ptr<AnswerWriter> writer;
     if (is_stream) {
       writer = std::make_unique<RecordWriter>(std::move(request.prompt), request.is_extended,
-                                              call.exchange);
+                                              options.stream_interval, call.exchange);
     } else {
       writer = std::make_unique<LastRecordWriter>(std::move(request.prompt), call.exchange);
     }
@@ -186,14 +199,14 @@ void answer_json(const RouteCall& call, const OrderedJson& body) {
   call.exchange->respond(make_response(200, "application/json", compact_json(body)));
 }
 
-OrderedJson status_of(ModelService& service) {
-  const engine::EngineStats stats = service.engine().stats();
-  return {{"model_names", service.names()},
-          {"speed", 1},
-          {"queue_length", stats.num_running + stats.num_waiting}};
-}
-
 }  // namespace
+
+WorkerStatus worker_status(ModelService& service, const LegacyOptions& options) {
+  const engine::EngineStats stats = service.engine().stats();
+  return {.model_names = service.names(),
+          .speed = options.speed,
+          .queue_length = static_cast<double>(stats.num_running + stats.num_waiting)};
+}
 
 void add_worker_routes(Router& router, ModelService& service, const LegacyOptions& options) {
   const auto add_generate = [&](const char* path, bool is_stream) {
@@ -207,7 +220,9 @@ void add_worker_routes(Router& router, ModelService& service, const LegacyOption
   add_generate("/worker_generate_stream", true);
   add_generate("/worker_generate", false);
   router.add("POST", "/worker_get_status", Access::kKey,
-             [&service](const RouteCall& call) { answer_json(call, status_of(service)); });
+             [&service, options](const RouteCall& call) {
+               answer_json(call, worker_status_json(worker_status(service, options)));
+             });
   router.add("POST", "/model_details", Access::kKey, [&service](const RouteCall& call) {
     answer_json(call, {{"context_length", service.max_tokens()}});
   });

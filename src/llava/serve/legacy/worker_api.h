@@ -4,6 +4,7 @@
 #pragma once
 
 #include "llava/serve/chat/model_service.h"
+#include "llava/serve/controller/worker_entry.h"
 #include "llava/serve/routing/router.h"
 
 namespace llava::serve {
@@ -18,7 +19,12 @@ inline constexpr std::string_view kContextOverflowText =
 /// How the worker's endpoints behave where they differ from the others.
 struct LegacyOptions {
   int32_t max_new_tokens = 1024;
+  int32_t stream_interval = 1;  ///< tokens between two records
+  double speed = 1;             ///< in the worker's status, relative to other workers
 };
+
+/// What a worker says of itself: its models and how much it has to do.
+WorkerStatus worker_status(ModelService& service, const LegacyOptions& options);
 
 /// Adds the routes; `service` outlives the router's server.
 void add_worker_routes(Router& router, ModelService& service, const LegacyOptions& options);

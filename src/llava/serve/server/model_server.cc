@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "llava/core/log.h"
-#include "llava/serve/legacy/worker_api.h"
+#include "llava/core/version.h"
 #include "llava/serve/ollama/ollama_api.h"
 #include "llava/serve/openai/openai_api.h"
 #include "llava/serve/protocol/api_error.h"
@@ -105,7 +105,8 @@ bool ModelServer::is_exposed() const {
 }
 
 void ModelServer::serve(const engine::Pretrained& pretrained, engine::Engine& engine,
-                        const ServiceOptions& options) {
+                        const ServiceOptions& options, const LegacyOptions& legacy) {
+  legacy_ = legacy;
   service_ = std::make_unique<ModelService>(pretrained, engine, options);
   router_ = std::make_unique<Router>(router_config_of(options_), keys_);
   router_->on_record([&metrics = service_->metrics()](const RequestRecord& record) {
@@ -120,7 +121,7 @@ void ModelServer::serve(const engine::Pretrained& pretrained, engine::Engine& en
   add_health_routes(*router_, state_);
   add_openai_routes(*router_, *service_);
   add_ollama_routes(*router_, *service_);
-  add_worker_routes(*router_, *service_, {});
+  add_worker_routes(*router_, *service_, legacy);
   add_sglang_routes(*router_, *service_);
   router_->add("GET", "/metrics", Access::kKey, [this](const RouteCall& call) {
     call.exchange->respond(
@@ -129,6 +130,20 @@ void ModelServer::serve(const engine::Pretrained& pretrained, engine::Engine& en
   });
   switch_->use(*router_);
   state_ = ServerState::kReady;
+}
+
+WorkerReport ModelServer::report() const {
+  const engine::EngineStats stats = service_->engine().stats();
+  WorkerReport report;
+  report.status = worker_status(*service_, legacy_);
+  report.is_multimodal = service_->pretrained().has_vision();
+  report.load.kv_usage =
+      stats.pages_total > 0 ? static_cast<double>(stats.pages_used) / stats.pages_total : 0.0;
+  report.load.num_running = stats.num_running;
+  report.load.num_waiting = stats.num_waiting;
+  report.load.is_draining = state_.load() == ServerState::kDraining;
+  report.load.version = std::string(kVersion);
+  return report;
 }
 
 void ModelServer::reload() {

@@ -9,7 +9,9 @@
 #include <string>
 
 #include "llava/serve/chat/model_service.h"
+#include "llava/serve/legacy/worker_api.h"
 #include "llava/serve/server/server_options.h"
+#include "llava/serve/worker/worker_registration.h"
 
 namespace llava::serve {
 
@@ -31,7 +33,10 @@ class ModelServer {
 
   /// Serves this model from now on; both outlive the server.
   void serve(const engine::Pretrained& pretrained, engine::Engine& engine,
-             const ServiceOptions& options);
+             const ServiceOptions& options, const LegacyOptions& legacy = {});
+
+  /// What it says to controllers.   From any thread, after `serve`.
+  WorkerReport report() const;
 
   /// Reads keys and certificates again.   Throws: naming the file; what was in use stays so.
   void reload();
@@ -50,6 +55,7 @@ class ModelServer {
   ApiKeys keys_;
   std::atomic<ServerState> state_{ServerState::kLoading};
   std::atomic<bool> refuses_{false};
+  LegacyOptions legacy_;
   std::unique_ptr<Router> loading_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<ModelService> service_;

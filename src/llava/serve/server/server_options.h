@@ -37,7 +37,7 @@ struct ServerOptions {
     v.field("io-threads", io_threads, "threads that serve connections", in_range(1, 64));
     v.field("api-key", api_key, "key that clients have to show, may be given several times");
     v.field("api-key-file", api_key_file,
-            "file of keys, one name:sha256[:rights] a line; read again on SIGHUP");
+            "file of keys, one a line: name:sha256, or name:sha256:priority; read again on SIGHUP");
     v.field("cors-origin", cors_origin,
             "origin of web pages that may call this server, may be given several times; *: any");
     v.field("allowed-host", allowed_host,

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What `llava serve` and `llava worker` share: a model behind a port, from the first connection to
+// the last answer.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "llava/serve/server/model_server.h"
+#include "session.h"
+
+namespace llava::app {
+
+/// What is served, and how.
+struct ModelServerOptions {
+  serve::ServerOptions server;
+  serve::ServiceOptions service;
+  serve::LegacyOptions legacy;
+  engine::LoadRequest load;
+  RuntimeOptions runtime;
+  engine::EngineOptions engine;
+
+  template <class V>
+  void describe(V& v) {
+    server.describe(v);
+    service.describe(v);
+    load.describe(v);
+    runtime.describe(v);
+    engine.describe(v);
+  }
+};
+
+/// Serves until a signal ends it. With `registration` the server is made known to controllers, by
+/// its own address where that names none.
+int run_model_server(const ModelServerOptions& options,
+                     std::optional<serve::RegistrationOptions> registration);
+
+}  // namespace llava::app

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// OutgoingHttp: requests of ours to other processes, many at a time on one thread (libcurl).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llava/serve/http/http_message.h"
+
+namespace llava::serve {
+
+struct OutgoingRequest {
+  std::string url;
+  std::string body;  ///< sent by POST, as JSON
+  std::vector<HttpHeader> headers = {};
+  std::chrono::seconds connect_time{5};
+  std::chrono::seconds silence_time{5};  ///< longest wait for the next byte
+  std::chrono::seconds total_time{0};    ///< 0: as long as bytes come
+};
+
+/// How a request ended.
+struct OutgoingEnd {
+  int status = 0;     ///< of the answer; 0: there was none
+  std::string error;  ///< empty: the answer is whole
+  /// Nobody listens there, or the address is none.
+  bool could_not_connect = false;
+
+  bool is_ok() const { return error.empty() && status == 200; }
+};
+
+/// A request under way.   Threads: safe.
+class OutgoingCall {
+ public:
+  virtual ~OutgoingCall() = default;
+  /// Ends it; `on_end` is still called, with an error, unless it was on its way.
+  virtual void cancel() = 0;
+};
+
+/// Called on the client's thread, which must have them back at once.
+struct OutgoingCallbacks {
+  std::function<void(std::string_view bytes)> on_bytes;
+  std::function<void(const OutgoingEnd& end)> on_end;
+};
+
+/// A whole answer.
+struct OutgoingReply {
+  OutgoingEnd end;
+  std::string body;
+};
+
+/// Threads: safe.
+class OutgoingHttp {
+ public:
+  OutgoingHttp();
+  /// Ends what is under way, with an error.
+  ~OutgoingHttp();
+  OutgoingHttp(const OutgoingHttp&) = delete;
+  OutgoingHttp& operator=(const OutgoingHttp&) = delete;
+
+  /// Posts. The callbacks are let go of after `on_end`.
+  std::shared_ptr<OutgoingCall> start(OutgoingRequest request, OutgoingCallbacks callbacks);
+
+  /// Posts and calls back with the whole answer, of at most a megabyte.
+  std::shared_ptr<OutgoingCall> fetch(OutgoingRequest request,
+                                      std::function<void(const OutgoingReply&)> on_reply);
+
+  /// Posts and waits for the whole answer. Not from a callback.
+  OutgoingReply fetch(OutgoingRequest request);
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace llava::serve
