@@ -239,6 +239,48 @@ TEST(Serve, TerminationLetsRunningAnswersEnd) {
   EXPECT_FALSE(result.has_timed_out);
 }
 
+TEST(Serve, AnInterruptEndsItInTheMiddleOfAnswers) {
+  Server server(golden_flags());
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(server.port()));
+    clients.back()->send(post_bytes(
+        "/v1/chat/completions",
+        R"({"messages": [{"role": "user", "content": "Hi"}], "stream": true, "ignore_eos": true})"));
+    clients.back()->read_until("data: ");
+  }
+  server.process().send_signal(SIGINT);
+  const ProcessResult result = server.process().finish();
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_FALSE(result.has_timed_out);
+}
+
+TEST(Serve, ClientsThatLeaveEndTheirRequests) {
+  const Server server(golden_flags());
+  const auto gauge = [&](const std::string& name) {
+    const std::string metrics = http_get(server.port(), "/metrics").body;
+    const std::size_t at = metrics.find("\n" + name + "{");
+    EXPECT_NE(at, std::string::npos) << name;
+    return std::stod(metrics.substr(metrics.find("} ", at) + 2));
+  };
+  for (const bool is_streamed : {true, false}) {
+    HttpClient client(server.port());
+    client.send(post_bytes("/v1/chat/completions",
+                           fmt::format(R"({{"messages": [{{"role": "user", "content": "Hi"}}],
+                                           "stream": {}, "ignore_eos": true, "n": 4}})",
+                                       is_streamed)));
+    while (gauge("llava_requests_running") == 0) {
+    }
+    client.close();
+    // Far sooner than the thousands of tokens that are left would take.
+    while (gauge("llava_requests_running") > 0) {
+    }
+    EXPECT_EQ(gauge("llava_kv_tokens_used"), 0);
+  }
+  const std::string metrics = http_get(server.port(), "/metrics").body;
+  EXPECT_NE(metrics.find("reason=\"abort\"} 2"), std::string::npos) << metrics;
+}
+
 TEST(Serve, ThePortThatIsTakenIsNamed) {
   const Server server(golden_flags());
   const ProcessResult result = run_llava(

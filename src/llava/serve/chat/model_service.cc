@@ -18,6 +18,8 @@ namespace {
 
 /// Prepared pictures that are kept for being sent again; each has one tile or a few of 1.4 MB.
 constexpr std::size_t kKeptPictures = 64;
+/// Requests that may wait for it; their bodies are bounded by the server.
+constexpr int32_t kMaxPreparing = 256;
 /// As the original: at and below it the most likely token is taken.
 constexpr float kLeastTemperature = 0.001f;
 
@@ -77,7 +79,6 @@ ModelService::ModelService(const engine::Pretrained& pretrained, engine::Engine&
       image_order_(options.image_order == "first" ? ImageOrder::kFirst : ImageOrder::kPreserve),
       grammars_(vocabulary_of(pretrained)),
       pictures_(Pictures(kKeptPictures)),
-      max_preparing_(4 * num_threads_of(options)),
       pool_(static_cast<std::size_t>(num_threads_of(options))) {
   fingerprint_ = fmt::format("llava-{}", kVersion);
   limits_.max_images = options.max_images;
@@ -91,7 +92,18 @@ ModelService::ModelService(const engine::Pretrained& pretrained, engine::Engine&
   }
 }
 
-ModelService::~ModelService() { pool_.join(); }
+ModelService::~ModelService() { stop(); }
+
+void ModelService::stop() {
+  is_stopped_.with([](bool& is_stopped) { is_stopped = true; });
+  pool_.join();
+  streams_.with([](auto& streams) {
+    for (const auto& weak : streams) {
+      if (const auto stream = weak.lock()) stream->cancel();
+    }
+  });
+  engine_.wait_until_idle();
+}
 
 int32_t ModelService::max_tokens() const {
   return std::min(pretrained_.context_length(), engine_.capacity_tokens());
@@ -105,13 +117,13 @@ bool ModelService::is_idle() const {
 
 void ModelService::prepare_later(std::shared_ptr<HttpExchange> exchange,
                                  std::function<void()> task) {
-  if (num_preparing_.fetch_add(1) >= max_preparing_) {
+  if (num_preparing_.fetch_add(1) >= kMaxPreparing) {
     num_preparing_.fetch_sub(1);
     ApiError error(503, "overloaded", "too many requests wait for their pictures to be read");
     error.retry_after = 1;
     throw error;
   }
-  boost::asio::post(pool_, [this, exchange = std::move(exchange), task = std::move(task)] {
+  auto run = [this, exchange = std::move(exchange), task = std::move(task)] {
     try {
       // Nobody is left to tell.
       if (!exchange->is_closed()) task();
@@ -119,7 +131,12 @@ void ModelService::prepare_later(std::shared_ptr<HttpExchange> exchange,
       answer_exception(*exchange);
     }
     num_preparing_.fetch_sub(1);
+  };
+  const bool is_taken = is_stopped_.with([&](const bool& is_stopped) {
+    if (!is_stopped) boost::asio::post(pool_, std::move(run));
+    return !is_stopped;
   });
+  if (!is_taken) throw ApiError(503, "draining", "this server is about to stop; ask another");
 }
 
 std::shared_ptr<engine::AnswerStream> ModelService::answer(PreparedChat prepared,
@@ -128,6 +145,10 @@ std::shared_ptr<engine::AnswerStream> ModelService::answer(PreparedChat prepared
   auto counted =
       std::make_unique<CountedWriter>(std::move(writer), metrics_, prepared.image_tokens);
   auto stream = engine_.submit(std::move(prepared.request));
+  streams_.with([&](auto& streams) {
+    std::erase_if(streams, [](const auto& weak) { return weak.expired(); });
+    streams.push_back(stream);
+  });
   pump_answer(stream, std::move(exchange), std::move(counted));
   return stream;
 }

@@ -76,8 +76,10 @@ class ModelService {
   /// `pretrained` and `engine` outlive the service.
   ModelService(const engine::Pretrained& pretrained, engine::Engine& engine,
                const ServiceOptions& options);
-  /// Waits for preparations under way; exchanges that they hold are let go.
   ~ModelService();
+
+  /// Ends everything under way and takes nothing more; when it returns, no exchange is held.
+  void stop();
 
   /// Runs `task` on a preparation thread; what it throws becomes the exchange's answer.
   ///
@@ -146,8 +148,9 @@ class ModelService {
   std::vector<std::string> template_stop_;
   engine::GrammarCache grammars_;
   Guarded<Pictures> pictures_;
+  Guarded<std::vector<std::weak_ptr<engine::AnswerStream>>> streams_;
   std::atomic<int32_t> num_preparing_{0};
-  int32_t max_preparing_;
+  Guarded<bool> is_stopped_{false};
   boost::asio::thread_pool pool_;
 };
 

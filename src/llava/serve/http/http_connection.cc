@@ -248,6 +248,7 @@ void HttpConnection::dispatch() {
   phase_ = Phase::kAnswer;
   deadline_.cancel();
   ++number_;
+  count_answer(true);
   is_complete_ = false;
   is_streaming_ = false;
   is_exchange_closed_ = std::make_shared<std::atomic<bool>>(false);
@@ -336,6 +337,12 @@ void HttpConnection::watch_close(uint64_t number, std::function<void(CloseReason
   on_close_ = std::move(callback);
 }
 
+void HttpConnection::count_answer(bool is_under_way) {
+  if (is_counted_ == is_under_way) return;
+  is_counted_ = is_under_way;
+  shared_->num_answers.fetch_add(is_under_way ? 1 : -1);
+}
+
 void HttpConnection::complete() {
   is_complete_ = true;
   on_close_ = nullptr;
@@ -392,6 +399,7 @@ void HttpConnection::on_written(const Transport::Error& error, std::size_t count
 void HttpConnection::on_all_written() {
   write_deadline_.cancel();
   if (phase_ != Phase::kAnswer || !is_complete_) return;
+  count_answer(false);
   if (closes_after_) return linger();
   await_request();
 }
@@ -409,6 +417,7 @@ void HttpConnection::linger() {
 void HttpConnection::close(CloseReason reason, bool is_reset) {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
+  count_answer(false);
   is_exchange_closed_->store(!is_complete_, std::memory_order_relaxed);
   deadline_.cancel();
   write_deadline_.cancel();

@@ -29,6 +29,7 @@ struct ConnectionShared {
   HttpHandler& handler;
   std::atomic<int64_t> num_connections{0};
   std::atomic<int64_t> body_bytes{0};
+  std::atomic<int64_t> num_answers{0};  ///< that clients have not taken to the end
   std::atomic<bool> is_draining{false};
 };
 
@@ -82,6 +83,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool is_open(uint64_t number) const { return number == number_ && !is_complete_; }
   ResponseFraming framing(bool is_streamed) const;
   void complete();
+  void count_answer(bool is_under_way);
 
   // Writing.
   void push(std::string bytes);
@@ -113,6 +115,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   uint64_t number_ = 0;  ///< of the exchange under way
   bool is_streaming_ = false;
   bool is_complete_ = true;
+  bool is_counted_ = false;
   bool closes_after_ = false;
   std::function<void(CloseReason)> on_close_;
   /// Shared with the exchange under way, which may be asked from any thread.

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <future>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -64,11 +65,16 @@ class HttpServer::State {
   }
 
   ~State() {
-    stop_listening();
+    // Once the acceptor is closed, on its own strand, no connection begins any more.
+    std::promise<void> closed;
+    asio::post(acceptor_.get_executor(), [this, &closed] {
+      close_acceptor();
+      closed.set_value();
+    });
+    closed.get_future().wait();
     for_each([](HttpConnection& connection) { connection.stop(false); });
+    // What has been posted still runs, so that exchanges end in order.
     work_.reset();
-    // Exchanges that handlers still hold keep connections, but nothing runs for them any more.
-    io_.stop();
     threads_.clear();
   }
 
@@ -80,7 +86,8 @@ class HttpServer::State {
   }
   HttpServerStats stats() const {
     return {.connections = shared_->num_connections.load(),
-            .body_bytes = shared_->body_bytes.load()};
+            .body_bytes = shared_->body_bytes.load(),
+            .answers = shared_->num_answers.load()};
   }
 
   void begin_drain() {
@@ -89,11 +96,7 @@ class HttpServer::State {
   }
 
   void stop_listening() {
-    asio::post(acceptor_.get_executor(), [this] {
-      boost::system::error_code ignored;
-      acceptor_.close(ignored);
-      retry_.cancel();
-    });
+    asio::post(acceptor_.get_executor(), [this] { close_acceptor(); });
     for_each([](HttpConnection& connection) { connection.stop(true); });
   }
 
@@ -105,6 +108,12 @@ class HttpServer::State {
   }
 
  private:
+  void close_acceptor() {
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    retry_.cancel();
+  }
+
   void run() {
     for (;;) {
       try {

@@ -41,12 +41,14 @@ struct HttpServerConfig {
 struct HttpServerStats {
   int64_t connections = 0;
   int64_t body_bytes = 0;
+  int64_t answers = 0;  ///< under way, until the client has taken all of them
 };
 
 /// Threads: safe.
 class HttpServer {
  public:
-  /// Listens and answers from now on. `handler` outlives the server.
+  /// Listens and answers from now on. `handler` outlives the server, and nobody holds an exchange
+  /// when the server ends.
   ///
   /// Throws: Error(kInvalidArgument) for an address that cannot be; Error(kResourceExhausted) when
   /// the port is taken; Error(kNotFound) or Error(kBadFormat) naming a TLS file.

@@ -93,8 +93,7 @@ ModelServer::ModelServer(const ServerOptions& options)
 
 ModelServer::~ModelServer() {
   server_->stop_listening();
-  // Preparations hold exchanges, which the server must outlive.
-  service_.reset();
+  if (service_) service_->stop();
   server_.reset();
 }
 
@@ -158,6 +157,8 @@ void ModelServer::refuse_requests() {
   server_->begin_drain();
 }
 
-bool ModelServer::is_idle() const { return service_ == nullptr || service_->is_idle(); }
+bool ModelServer::is_idle() const {
+  return server_->stats().answers == 0 && (service_ == nullptr || service_->is_idle());
+}
 
 }  // namespace llava::serve
