@@ -134,8 +134,8 @@ TEST(Serve, StreamsTheSameTextAndUsage) {
   }
   for (std::size_t i = 0; i < 2; ++i) {
     const Json& choice = answer["choices"][i];
-    EXPECT_EQ(texts[i], choice["message"]["content"]);
-    EXPECT_EQ(reasons[i], choice["finish_reason"]);
+    EXPECT_EQ(texts[i], choice["message"]["content"].get<std::string>());
+    EXPECT_EQ(reasons[i], choice["finish_reason"].get<std::string>());
     EXPECT_EQ(num_logprobs[i], choice["logprobs"]["content"].size());
     EXPECT_EQ(choice["logprobs"]["content"][0]["top_logprobs"].size(), 2u);
   }

@@ -135,7 +135,7 @@ TEST_F(Cluster, FailuresAreRecordsWithTheirCodes) {
   const auto only_record = [&](const std::string& request) {
     const auto records = records_of(controller.post("/worker_generate_stream", request));
     EXPECT_EQ(records.size(), 1u);
-    EXPECT_EQ(records.at(0)["text"], kErrorText);
+    EXPECT_EQ(records.at(0)["text"].get<std::string>(), kErrorText);
     return records.at(0)["error_code"].get<int>();
   };
   const std::string request =
@@ -160,7 +160,7 @@ TEST_F(Cluster, AFullContextIsSaidInItsOwnWords) {
       worker.post("/worker_generate_stream", fmt::format(R"({{"prompt":"{}"}})", words)));
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0]["error_code"], 0);
-  EXPECT_EQ(records[0]["text"],
+  EXPECT_EQ(records[0]["text"].get<std::string>(),
             words + "Exceeds max token length. Please start a new conversation, thanks.");
 }
 
