@@ -17,7 +17,9 @@ constexpr float kTopP = 0.9f;
 
 std::optional<OutputFormat> read_format(FieldReader& reader) {
   const OrderedJson* format = reader.find("format");
-  if (format == nullptr || *format == "") return std::nullopt;
+  if (format == nullptr || (format->is_string() && format->get_ref<const std::string&>().empty())) {
+    return std::nullopt;
+  }
   if (*format == "json") {
     return OutputFormat{.kind = OutputFormat::Kind::kJsonObject, .text = {}, .choices = {}};
   }
