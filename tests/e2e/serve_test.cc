@@ -11,6 +11,8 @@
 namespace llava::testing {
 namespace {
 
+using Strings = std::vector<std::string>;
+
 const char* const kModel = "llava-v1.5-pad";
 const char* const kQuestion = "What is shown?";
 
@@ -143,6 +145,35 @@ TEST(Serve, StreamsTheSameTextAndUsage) {
   EXPECT_EQ(events.back()["usage"]["completion_tokens"], answer["usage"]["completion_tokens"]);
   // The second time the picture and what stands before it were there already.
   EXPECT_GT(events.back()["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+}
+
+TEST(Serve, RequestsChooseHowPicturesAreSeen) {
+  const std::string model = "llava-v1.6-unpad";
+  const std::string picture = golden_image("landscape_96x64.jpg");
+  const auto asked = [&](const Strings& flags) {
+    return json_of(run_llava(ask_golden(model, picture, kQuestion) + flags));
+  };
+  const Server server({"--model-path", golden_model(model), "--dtype", "float32"});
+  const auto tokens = [&](const std::string& members, const std::string& detail = "auto") {
+    std::string body = question(picture, members);
+    body.insert(body.find(R"("url":)"), fmt::format(R"("detail":"{}",)", detail));
+    const Json answer = server.chat(body);
+    return answer["usage"]["prompt_tokens_details"]["image_tokens"].get<int>();
+  };
+  const int own = asked({})["usage"]["image_tokens"].get<int>();
+  const int padded = asked({"--image-aspect-ratio", "pad"})["usage"]["image_tokens"].get<int>();
+  ASSERT_LT(padded, own);
+  EXPECT_EQ(tokens(""), own);
+  EXPECT_EQ(tokens("", "high"), own);
+  EXPECT_EQ(tokens("", "low"), padded);
+  EXPECT_EQ(tokens(R"("mm_processor_kwargs": {"image_aspect_ratio": "pad"})"), padded);
+  // Seen before in another way: not taken for the same.
+  EXPECT_EQ(tokens(""), own);
+  const Server narrow(golden_flags());
+  EXPECT_EQ(
+      narrow.chat(question(picture, R"("mm_processor_kwargs": {"image_aspect_ratio": "anyres"})"),
+                  400)["error"]["code"],
+      "invalid_value");
 }
 
 TEST(Serve, WhatUsersWriteMakesNoPicturesAndNoSpecialTokens) {

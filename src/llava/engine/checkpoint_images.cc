@@ -27,16 +27,7 @@ void apply_rules(image::ImageGeometry& geometry, const image::ImageProcessorConf
   if (geometry.rules != own_rules) {
     for (auto& size : geometry.pinpoints) std::swap(size.width, size.height);
   }
-  if (rules.image_aspect_ratio == "pad") geometry.mode = AspectMode::kPad;
-  if (rules.image_aspect_ratio == "square") geometry.mode = AspectMode::kSquare;
-  if (rules.image_aspect_ratio == "anyres") {
-    geometry.mode = AspectMode::kAnyres;
-    if (geometry.pinpoints.empty()) {
-      fail(ErrorCode::kInvalidArgument,
-           "image aspect ratio anyres needs image_grid_pinpoints, which this checkpoint does not "
-           "have: choose pad or square");
-    }
-  }
+  set_aspect_ratio(geometry, rules.image_aspect_ratio);
 }
 
 // The tower takes views of one size: what the file makes must be that.
@@ -66,6 +57,18 @@ image::ImageProcessorConfig clip_processor(int32_t image_size) {
 }
 
 }  // namespace
+
+void set_aspect_ratio(image::ImageGeometry& geometry, const std::string& aspect_ratio) {
+  if (aspect_ratio == "pad") geometry.mode = AspectMode::kPad;
+  if (aspect_ratio == "square") geometry.mode = AspectMode::kSquare;
+  if (aspect_ratio != "anyres") return;
+  geometry.mode = AspectMode::kAnyres;
+  if (geometry.pinpoints.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "image aspect ratio anyres needs image_grid_pinpoints, which this checkpoint does not "
+         "have: choose pad or square");
+  }
+}
 
 CheckpointImages read_checkpoint_images(CheckpointPlace& place,
                                         const std::filesystem::path& tower_folder,

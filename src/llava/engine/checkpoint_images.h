@@ -23,6 +23,11 @@ struct ImageRules {
   std::string image_aspect_ratio;   ///< pad, square, anyres; empty: the checkpoint's
 };
 
+/// Changes how pictures become views; an empty text changes nothing.
+///
+/// Throws: Error(kInvalidArgument) for "anyres" where the geometry has no pinpoints.
+void set_aspect_ratio(image::ImageGeometry& geometry, const std::string& aspect_ratio);
+
 /// Reads the processor that belongs to a checkpoint and settles its geometry. In the original
 /// layout the tower's folder (see locate_vision_tower) holds the processor; `place.description`
 /// gets the tower's shape.

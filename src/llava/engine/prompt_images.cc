@@ -5,9 +5,11 @@
 #include <cstring>
 
 #include "llava/core/error.h"
+#include "llava/engine/checkpoint_images.h"
 #include "llava/engine/checkpoint_text.h"
 #include "llava/engine/image_recipe.h"
 #include "llava/image/preprocess.h"
+#include "llava/image/resize.h"
 #include "llava/text/conversation.h"
 #include "llava/text/prompt.h"
 
@@ -31,6 +33,22 @@ std::vector<int32_t> tokenize(const Pretrained& pretrained, const std::string& p
   const auto image_token_id =
       pretrained.is_hugging_face() ? pretrained.description.image_token_id : std::nullopt;
   return tokenize_prompt(*pretrained.tokenizer, image_token_id, prompt, options);
+}
+
+PreparedImage prepare(const Pretrained& pretrained, const image::RgbImage& picture,
+                      const image::ImageGeometry& geometry, int num_threads) {
+  PreparedImage prepared;
+  prepared.layout = image::plan_layout(picture.size, geometry);
+  image::PixelValues pixels =
+      image::preprocess(picture, pretrained.processor, prepared.layout, num_threads);
+  const Shape shape{pixels.num_tiles, 3, pixels.height, pixels.width};
+  const auto values = std::make_shared<const std::vector<float>>(std::move(pixels.values));
+  prepared.pixels_ICHW =
+      Tensor::view_of(values, std::as_bytes(std::span(*values)), shape, DType::kFloat32);
+  prepared.key = image_key({.size = picture.size,
+                            .pixels = picture.pixels,
+                            .recipe = preprocessing_recipe(pretrained.processor, geometry)});
+  return prepared;
 }
 
 }  // namespace
@@ -58,25 +76,20 @@ int32_t PreparedPrompt::num_image_tokens() const {
 }
 
 PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture,
-                            int num_threads) {
+                            int num_threads, const ImageChoices& choices) {
   if (!pretrained.has_vision()) {
     fail(ErrorCode::kInvalidArgument,
          "model '{}' is a language model without a vision tower: it cannot look at pictures",
          pretrained.name);
   }
-  PreparedImage prepared;
-  prepared.layout = image::plan_layout(picture.size, pretrained.geometry);
-  image::PixelValues pixels =
-      image::preprocess(picture, pretrained.processor, prepared.layout, num_threads);
-  const Shape shape{pixels.num_tiles, 3, pixels.height, pixels.width};
-  const auto values = std::make_shared<const std::vector<float>>(std::move(pixels.values));
-  prepared.pixels_ICHW =
-      Tensor::view_of(values, std::as_bytes(std::span(*values)), shape, DType::kFloat32);
-  prepared.key =
-      image_key({.size = picture.size,
-                 .pixels = picture.pixels,
-                 .recipe = preprocessing_recipe(pretrained.processor, pretrained.geometry)});
-  return prepared;
+  image::ImageGeometry geometry = pretrained.geometry;
+  set_aspect_ratio(geometry, choices.aspect_ratio);
+  if (choices.is_base_view_only && geometry.mode == image::AspectMode::kAnyres) {
+    geometry.mode = image::AspectMode::kSquare;
+    const image::ImageSize view{geometry.tile_size, geometry.tile_size};
+    return prepare(pretrained, image::resize(picture, view, num_threads), geometry, num_threads);
+  }
+  return prepare(pretrained, picture, geometry, num_threads);
 }
 
 std::vector<int32_t> tokenize_prompt(const Pretrained& pretrained, const std::string& prompt,

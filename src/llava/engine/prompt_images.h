@@ -29,11 +29,19 @@ struct PreparedPrompt {
   int32_t num_image_tokens() const;
 };
 
+/// What may be asked of one picture in the place of the checkpoint's own rules.
+struct ImageChoices {
+  std::string aspect_ratio;  ///< pad, square or anyres; empty: the checkpoint's
+  /// Of a picture in several views only the first, which shows all of it.
+  bool is_base_view_only = false;
+};
+
 /// Plans and preprocesses one picture by the checkpoint's rules, a large one on `num_threads`.
 ///
-/// Throws: Error(kInvalidArgument) if the checkpoint has no vision tower.
+/// Throws: Error(kInvalidArgument) if the checkpoint has no vision tower, or cannot do what the
+/// choices say.
 PreparedImage prepare_image(const Pretrained& pretrained, const image::RgbImage& picture,
-                            int num_threads = 1);
+                            int num_threads = 1, const ImageChoices& choices = {});
 
 /// Tokenizes a prompt that has one `<image>` for each picture, by the rule of the checkpoint's
 /// layout; ids hold text::kImageSentinel for each. With `has_single_begin` a prompt that is written

@@ -186,16 +186,19 @@ void ModelService::check_model(const std::string& name) const {
 }
 
 engine::PreparedImage ModelService::prepare_image_bytes(const std::string& bytes,
-                                                        const ImageSource& source) {
+                                                        const ImageSource& source,
+                                                        const std::string& aspect_ratio) {
   const Sha256 digest = sha256(std::as_bytes(std::span(bytes)));
-  const std::string key(reinterpret_cast<const char*>(digest.data()), digest.size());
+  const std::string key =
+      fmt::format("{} {} {}", to_hex(digest), aspect_ratio, source.is_low_detail);
   const auto known = pictures_.with([&](Pictures& pictures) {
     const engine::PreparedImage* found = pictures.find(key);
     return found != nullptr ? std::optional(*found) : std::nullopt;
   });
   if (known) return *known;
-  engine::PreparedImage image =
-      engine::prepare_image(pretrained_, decode_image(bytes, source, image_limits_));
+  engine::PreparedImage image = engine::prepare_image(
+      pretrained_, decode_image(bytes, source, image_limits_), 1,
+      {.aspect_ratio = aspect_ratio, .is_base_view_only = source.is_low_detail});
   pictures_.with([&](Pictures& pictures) { pictures.put(key, image); });
   return image;
 }
@@ -243,17 +246,18 @@ engine::GenerationParams ModelService::params_of(const GenerationFields& fields,
 }
 
 std::vector<engine::PreparedImage> ModelService::prepare_images(
-    const std::vector<ImageSource>& sources) {
+    const std::vector<ImageSource>& sources, const std::string& aspect_ratio) {
   std::vector<engine::PreparedImage> images;
   for (const ImageSource& source : sources) {
-    images.push_back(prepare_image_bytes(read_image_bytes(source, image_limits_), source));
+    images.push_back(
+        prepare_image_bytes(read_image_bytes(source, image_limits_), source, aspect_ratio));
   }
   return images;
 }
 
 PreparedChat ModelService::prepare(const ChatRequest& chat, const std::string& client) {
   check_model(chat.model);
-  const auto images = prepare_images(chat.images);
+  const auto images = prepare_images(chat.images, chat.image_aspect_ratio);
   PreparedChat prepared = make_request(
       chat.generation, chat.num_top_logprobs,
       engine::prepare_prompt(

@@ -97,7 +97,8 @@ class ModelService {
   /// thread.
   ///
   /// Throws: what decode_image throws.
-  engine::PreparedImage prepare_image_bytes(const std::string& bytes, const ImageSource& source);
+  engine::PreparedImage prepare_image_bytes(const std::string& bytes, const ImageSource& source,
+                                            const std::string& aspect_ratio = {});
 
   /// Queues a request in the engine; its answer goes through `writer` to the exchange.
   ///
@@ -130,7 +131,8 @@ class ModelService {
  private:
   using Pictures = engine::LruMap<std::string, engine::PreparedImage>;
 
-  std::vector<engine::PreparedImage> prepare_images(const std::vector<ImageSource>& sources);
+  std::vector<engine::PreparedImage> prepare_images(const std::vector<ImageSource>& sources,
+                                                    const std::string& aspect_ratio = {});
   PreparedChat make_request(const GenerationFields& fields, int32_t num_top_logprobs,
                             engine::PreparedPrompt prompt, const std::string& client);
   engine::GenerationParams params_of(const GenerationFields& fields,
