@@ -44,8 +44,7 @@ std::string_view data_of(const ImageSource& source) {
 std::string read_image_bytes(const ImageSource& source, const ImageLimits& limits) {
   if (is_scheme(source.location)) {
     fail_image(source, "image_url_not_allowed",
-               "this server fetches no pictures; send the picture itself as a data: URL, or start "
-               "the server with --image-url-policy");
+               "this server fetches no pictures: send the picture itself, as a data: URL");
   }
   const std::string_view data = data_of(source);
   if (data.size() / 4 * 3 > limits.max_bytes) {
