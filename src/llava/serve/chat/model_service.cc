@@ -20,8 +20,6 @@ namespace {
 constexpr std::size_t kKeptPictures = 64;
 /// Requests that may wait for it; their bodies are bounded by the server.
 constexpr int32_t kMaxPreparing = 256;
-/// As the original: at and below it the most likely token is taken.
-constexpr float kLeastTemperature = 0.001f;
 
 int32_t num_threads_of(const ServiceOptions& options) {
   if (options.preprocess_threads > 0) return options.preprocess_threads;
@@ -158,9 +156,6 @@ std::vector<std::shared_ptr<engine::AnswerStream>> ModelService::answer_all(
     const std::shared_ptr<HttpExchange>& exchange,
     FunctionRef<std::unique_ptr<AnswerWriter>(int32_t)> writer_of) {
   std::vector<std::shared_ptr<engine::AnswerStream>> streams;
-  const auto cancel_all = [&streams] {
-    for (const auto& stream : streams) stream->cancel();
-  };
   try {
     for (PreparedChat& each : prepared) {
       each.request.id = id;
@@ -168,7 +163,7 @@ std::vector<std::shared_ptr<engine::AnswerStream>> ModelService::answer_all(
       streams.push_back(answer(std::move(each), exchange, writer_of(index)));
     }
   } catch (...) {
-    cancel_all();
+    for (const auto& stream : streams) stream->cancel();
     throw;
   }
   exchange->on_close([streams](CloseReason) {

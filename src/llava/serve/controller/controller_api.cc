@@ -9,6 +9,7 @@
 #include "llava/core/log.h"
 #include "llava/serve/controller/worker_messages.h"
 #include "llava/serve/controller/worker_url.h"
+#include "llava/serve/http/streamed_answer.h"
 #include "llava/serve/legacy/record_splitter.h"
 #include "llava/serve/legacy/wire_json.h"
 #include "llava/serve/legacy/worker_api.h"
@@ -69,7 +70,8 @@ class Controller::Relay : public std::enable_shared_from_this<Relay> {
         body_(std::move(call.request.body)),
         model_(std::move(model)),
         prefix_key_(std::move(prefix_key)),
-        exchange_(std::move(call.exchange)) {}
+        exchange_(std::move(call.exchange)),
+        answer_(exchange_, {.status = 200, .headers = {}, .body = {}}) {}
 
   void start() {
     const auto worker =
@@ -90,15 +92,16 @@ class Controller::Relay : public std::enable_shared_from_this<Relay> {
 
  private:
   void forward(std::string_view bytes) {
-    splitter_.push(bytes, [this](std::string_view record) { put(std::string(record) + '\0'); });
+    splitter_.push(bytes,
+                   [this](std::string_view record) { answer_.put(std::string(record) + '\0'); });
   }
 
   void on_end(const OutgoingEnd& end) {
     if (exchange_->is_closed()) return;
     if (end.is_ok()) {
-      if (auto rest = splitter_.finish()) put(*rest + '\0');
-      if (!has_started_) return end_with(kWorkerLost);
-      return exchange_->finish();
+      if (auto rest = splitter_.finish()) answer_.put(*rest + '\0');
+      if (!answer_.has_started()) return end_with(kWorkerLost);
+      return answer_.finish();
     }
     const std::string& worker = tried_.back();
     log_warning("worker_timeout",
@@ -107,20 +110,14 @@ class Controller::Relay : public std::enable_shared_from_this<Relay> {
       controller_.table_.with(
           [&](WorkerTable& table) { table.report_failure(worker, Clock::now()); });
     }
-    if (!has_started_ && tried_.size() <= kMaxRetries) return start();
+    if (!answer_.has_started() && tried_.size() <= kMaxRetries) return start();
     end_with(kWorkerLost);
   }
 
   void end_with(int error_code) {
     if (error_code == kNoWorker) log_warning("no_worker", {{"model", model_}});
-    put(stream_record({{"text", kServerErrorText}, {"error_code", error_code}}));
-    exchange_->finish();
-  }
-
-  void put(std::string record) {
-    if (has_started_) return exchange_->write(std::move(record));
-    has_started_ = true;
-    exchange_->start({.status = 200, .headers = {}, .body = std::move(record)});
+    answer_.put(stream_record({{"text", kServerErrorText}, {"error_code", error_code}}));
+    answer_.finish();
   }
 
   Controller& controller_;
@@ -128,9 +125,9 @@ class Controller::Relay : public std::enable_shared_from_this<Relay> {
   std::string model_;
   std::string prefix_key_;
   std::shared_ptr<HttpExchange> exchange_;
+  StreamedAnswer answer_;
   std::vector<std::string> tried_;
   RecordSplitter splitter_;
-  bool has_started_ = false;
 };
 
 /// Asks workers for their status, all at the same time.

@@ -7,6 +7,7 @@
 #include "llava/core/log.h"
 #include "llava/engine/answer.h"
 #include "llava/serve/controller/worker_messages.h"
+#include "llava/serve/http/streamed_answer.h"
 #include "llava/serve/legacy/wire_json.h"
 #include "llava/serve/legacy/worker_request.h"
 #include "llava/serve/media/base64.h"
@@ -18,17 +19,13 @@ namespace llava::serve {
 namespace {
 
 constexpr int kWorkerFailed = 1;
-/// At and below it the original takes the most likely token.
-constexpr float kLeastTemperature = 0.001f;
 
 OrderedJson record_of(std::string_view text, int error_code) {
   return {{"text", text}, {"error_code", error_code}};
 }
 
 /// A stream of records without a content type, as the original sends it.
-HttpResponse record_stream_head(std::string first) {
-  return {.status = 200, .headers = {}, .body = std::move(first)};
-}
+HttpResponse record_stream_head() { return {.status = 200, .headers = {}, .body = {}}; }
 
 /// Each record holds the prompt and all of the answer so far.
 class RecordWriter final : public AnswerWriter {
@@ -38,18 +35,18 @@ class RecordWriter final : public AnswerWriter {
       : text_(std::move(prompt)),
         is_extended_(is_extended),
         interval_(interval),
-        exchange_(std::move(exchange)) {}
+        answer_(std::move(exchange), record_stream_head()) {}
 
   void write(const engine::AnswerDelta& delta) override {
     if (delta.finish_reason) finish_reason_ = *delta.finish_reason;
     text_ += delta.text;
     num_waiting_ += static_cast<int32_t>(delta.tokens.size());
     has_news_ = has_news_ || !delta.text.empty();
-    const bool is_due = !has_started_ || num_waiting_ >= interval_ || delta.finish_reason;
+    const bool is_due = !answer_.has_started() || num_waiting_ >= interval_ || delta.finish_reason;
     if (!has_news_ || !is_due) return;
     has_news_ = false;
     num_waiting_ = 0;
-    put(stream_record(record_of(text_, 0)));
+    answer_.put(stream_record(record_of(text_, 0)));
   }
 
   void end(const engine::AnswerUsage& usage) override {
@@ -61,31 +58,24 @@ class RecordWriter final : public AnswerWriter {
                        {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
     }
     // Clients read the answer from a record: there is always one.
-    if (!has_started_ || is_extended_) put(stream_record(last));
-    exchange_->finish();
+    if (!answer_.has_started() || is_extended_) answer_.put(stream_record(last));
+    answer_.finish();
   }
 
   void fail(const ApiError& error) override {
     log_warning("worker_request_failed", {{"error", error.what()}});
-    put(stream_record(record_of(kServerErrorText, kWorkerFailed)));
-    exchange_->finish();
+    answer_.put(stream_record(record_of(kServerErrorText, kWorkerFailed)));
+    answer_.finish();
   }
 
  private:
-  void put(std::string record) {
-    if (has_started_) return exchange_->write(std::move(record));
-    has_started_ = true;
-    exchange_->start(record_stream_head(std::move(record)));
-  }
-
   std::string text_;
   bool is_extended_;
   int32_t interval_;
-  std::shared_ptr<HttpExchange> exchange_;
+  StreamedAnswer answer_;
   int32_t num_waiting_ = 0;  ///< tokens since the last record
   bool has_news_ = false;
   engine::FinishReason finish_reason_ = engine::FinishReason::kEndToken;
-  bool has_started_ = false;
 };
 
 /// Keeps the last record, as plain JSON: /worker_generate of FastChat.
@@ -116,7 +106,9 @@ void answer_record(HttpExchange& exchange, std::string_view text, int error_code
     exchange.respond(make_response(200, "application/json", compact_json(record)));
     return;
   }
-  exchange.start(record_stream_head(stream_record(record)));
+  HttpResponse response = record_stream_head();
+  response.body = stream_record(record);
+  exchange.start(std::move(response));
   exchange.finish();
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "llava/core/version.h"
+#include "llava/serve/http/streamed_answer.h"
 #include "llava/serve/ollama/ollama_request.h"
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
@@ -52,14 +53,15 @@ class OllamaWriter final : public AnswerWriter {
       : form_(form),
         model_(std::move(model)),
         is_streamed_(is_streamed),
-        exchange_(std::move(exchange)) {}
+        exchange_(std::move(exchange)),
+        answer_(exchange_, make_response(200, "application/x-ndjson", {})) {}
 
   void write(const engine::AnswerDelta& delta) override {
     if (delta.finish_reason == engine::FinishReason::kLength) done_reason_ = "length";
     if (!is_streamed_) {
       text_ += delta.text;
     } else if (!delta.text.empty()) {
-      put(to_text(piece_json(form_, model_, delta.text)) + "\n");
+      answer_.put(to_text(piece_json(form_, model_, delta.text)) + "\n");
     }
   }
 
@@ -74,30 +76,24 @@ class OllamaWriter final : public AnswerWriter {
     json["eval_count"] = usage.completion_tokens;
     json["eval_duration"] = nanoseconds(usage.decode_ms);
     if (!is_streamed_) return exchange_->respond(json_response(json));
-    put(to_text(json) + "\n");
-    exchange_->finish();
+    answer_.put(to_text(json) + "\n");
+    answer_.finish();
   }
 
   void fail(const ApiError& error) override {
-    if (!has_started_) return exchange_->respond(ollama_error(error));
-    put(to_text(OrderedJson{{"error", error.what()}}) + "\n");
-    exchange_->finish();
+    if (!answer_.has_started()) return exchange_->respond(ollama_error(error));
+    answer_.put(to_text(OrderedJson{{"error", error.what()}}) + "\n");
+    answer_.finish();
   }
 
  private:
-  void put(std::string line) {
-    if (has_started_) return exchange_->write(std::move(line));
-    has_started_ = true;
-    exchange_->start(make_response(200, "application/x-ndjson", std::move(line)));
-  }
-
   Form form_;
   std::string model_;
   bool is_streamed_;
   std::shared_ptr<HttpExchange> exchange_;
+  StreamedAnswer answer_;
   std::string text_;
   std::string done_reason_ = "stop";
-  bool has_started_ = false;
 };
 
 void answer(ModelService& service, const RouteCall& call, Form form) {

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "llava/serve/http/streamed_answer.h"
+
 namespace llava::serve {
 namespace {
 
@@ -81,6 +83,7 @@ class ChatEventWriter final : public AnswerWriter {
       : form_(std::move(form)),
         tokenizer_(tokenizer),
         exchange_(std::move(exchange)),
+        answer_(exchange_, event_stream_head()),
         choices_(static_cast<std::size_t>(form_.num_choices)) {}
 
   void write(const engine::AnswerDelta& delta) override {
@@ -110,17 +113,17 @@ class ChatEventWriter final : public AnswerWriter {
       chunk["choices"] = OrderedJson::array();
       chunk["usage"] = usage_json(usage, form_.head.image_tokens);
       if (form_.has_timings) chunk["timings"] = timings_json(usage);
-      put(event_of(chunk));
+      answer_.put(event_of(chunk));
     }
-    put(std::string(kLastEvent));
-    exchange_->finish();
+    answer_.put(std::string(kLastEvent));
+    answer_.finish();
   }
 
   void fail(const ApiError& error) override {
-    if (!has_started_) return exchange_->respond(error_response(error));
-    put(event_of(error_body(error)));
-    put(std::string(kLastEvent));
-    exchange_->finish();
+    if (!answer_.has_started()) return exchange_->respond(error_response(error));
+    answer_.put(event_of(error_body(error)));
+    answer_.put(std::string(kLastEvent));
+    answer_.finish();
   }
 
  private:
@@ -139,23 +142,15 @@ class ChatEventWriter final : public AnswerWriter {
     } else if (form_.includes_usage) {
       chunk["usage"] = nullptr;
     }
-    put(event_of(chunk));
-  }
-
-  void put(std::string bytes) {
-    if (has_started_) return exchange_->write(std::move(bytes));
-    has_started_ = true;
-    HttpResponse head = event_stream_head();
-    head.body = std::move(bytes);
-    exchange_->start(std::move(head));
+    answer_.put(event_of(chunk));
   }
 
   ChatAnswerForm form_;
   const text::Tokenizer& tokenizer_;
   std::shared_ptr<HttpExchange> exchange_;
+  StreamedAnswer answer_;
   std::vector<Choice> choices_;
   int32_t num_tokens_ = 0;
-  bool has_started_ = false;
 };
 
 }  // namespace

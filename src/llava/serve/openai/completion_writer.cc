@@ -50,6 +50,7 @@ CompletionAnswer::CompletionAnswer(CompletionForm form, const text::Tokenizer& t
     : form_(std::move(form)),
       tokenizer_(tokenizer),
       exchange_(std::move(exchange)),
+      answer_(exchange_, event_stream_head()),
       choices_(static_cast<std::size_t>(form_.num_prompts * form_.num_choices)),
       has_begun_(choices_.size()) {}
 
@@ -88,7 +89,7 @@ void CompletionAnswer::write(int32_t prompt, const engine::AnswerDelta& delta) {
   OrderedJson chunk = head_json(form_.head, form_.head.object);
   chunk["choices"] = OrderedJson::array({std::move(json)});
   if (form_.includes_usage) chunk["usage"] = nullptr;
-  put(event_of(chunk));
+  answer_.put(event_of(chunk));
 }
 
 void CompletionAnswer::end(const engine::AnswerUsage& usage) {
@@ -112,10 +113,10 @@ void CompletionAnswer::finish() {
       OrderedJson chunk = head_json(form_.head, form_.head.object);
       chunk["choices"] = OrderedJson::array();
       chunk["usage"] = usage_json(usage_, image_tokens);
-      put(event_of(chunk));
+      answer_.put(event_of(chunk));
     }
-    put(std::string(kLastEvent));
-    return exchange_->finish();
+    answer_.put(std::string(kLastEvent));
+    return answer_.finish();
   }
   OrderedJson body = head_json(form_.head, form_.head.object);
   OrderedJson list = OrderedJson::array();
@@ -134,18 +135,10 @@ void CompletionAnswer::finish() {
 void CompletionAnswer::fail(const ApiError& error) {
   if (std::exchange(is_over_, true)) return;
   if (on_failure_) on_failure_();
-  if (!has_started_) return exchange_->respond(error_response(error));
-  put(event_of(error_body(error)));
-  put(std::string(kLastEvent));
-  exchange_->finish();
-}
-
-void CompletionAnswer::put(std::string bytes) {
-  if (has_started_) return exchange_->write(std::move(bytes));
-  has_started_ = true;
-  HttpResponse head = event_stream_head();
-  head.body = std::move(bytes);
-  exchange_->start(std::move(head));
+  if (!answer_.has_started()) return exchange_->respond(error_response(error));
+  answer_.put(event_of(error_body(error)));
+  answer_.put(std::string(kLastEvent));
+  answer_.finish();
 }
 
 }  // namespace llava::serve

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "llava/serve/chat/answer_pump.h"
+#include "llava/serve/http/streamed_answer.h"
 #include "llava/serve/openai/answer_json.h"
 
 namespace llava::serve {
@@ -50,17 +51,16 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
   void finish();
   OrderedJson choice_json(int32_t index, std::string text,
                           const std::vector<engine::TokenChoice>& tokens, bool is_first) const;
-  void put(std::string bytes);
 
   CompletionForm form_;
   const text::Tokenizer& tokenizer_;
   std::shared_ptr<HttpExchange> exchange_;
+  StreamedAnswer answer_;
   std::function<void()> on_failure_;
   std::vector<Choice> choices_;
   std::vector<bool> has_begun_;
   engine::AnswerUsage usage_;
   int32_t num_ended_ = 0;
-  bool has_started_ = false;
   bool is_over_ = false;
 };
 

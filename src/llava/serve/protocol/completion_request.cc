@@ -10,17 +10,6 @@ namespace {
 
 constexpr std::size_t kMaxPrompts = 256;
 
-std::vector<int32_t> read_ids(const OrderedJson& list, const std::string& path) {
-  std::vector<int32_t> ids;
-  for (const OrderedJson& item : list) {
-    if (!item.is_number_unsigned() || item.get<uint64_t>() > static_cast<uint64_t>(INT32_MAX)) {
-      fail_field(path, "expected token ids, found {} among them", item.dump());
-    }
-    ids.push_back(item.get<int32_t>());
-  }
-  return ids;
-}
-
 void read_prompts(FieldReader& reader, CompletionRequest& request) {
   const OrderedJson* prompt = reader.find("prompt");
   if (prompt == nullptr) throw ApiError(400, "missing_field", "prompt: is missing", "prompt");

@@ -55,6 +55,18 @@ std::string_view json_type_name(const OrderedJson& value) {
   }
 }
 
+std::vector<int32_t> read_ids(const OrderedJson& list, const std::string& path) {
+  std::vector<int32_t> ids;
+  ids.reserve(list.size());
+  for (const OrderedJson& item : list) {
+    if (!item.is_number_unsigned() || item.get<uint64_t>() > static_cast<uint64_t>(INT32_MAX)) {
+      fail_field(path, "expected a list of token ids, found {} in it", item.dump());
+    }
+    ids.push_back(item.get<int32_t>());
+  }
+  return ids;
+}
+
 FieldReader::FieldReader(const OrderedJson& object, std::string path)
     : object_(object), path_(std::move(path)) {
   if (object_.is_object()) return;
@@ -139,15 +151,7 @@ std::optional<std::vector<int32_t>> FieldReader::get_ids(std::string_view name) 
   const OrderedJson* value = find(name);
   if (value == nullptr) return std::nullopt;
   if (!value->is_array()) wrong_type(name, "a list of token ids");
-  std::vector<int32_t> ids;
-  ids.reserve(value->size());
-  for (const OrderedJson& item : *value) {
-    if (!item.is_number_unsigned() || item.get<uint64_t>() > static_cast<uint64_t>(INT32_MAX)) {
-      fail_field(path_of(name), "expected a list of token ids, found {} in it", item.dump());
-    }
-    ids.push_back(item.get<int32_t>());
-  }
-  return ids;
+  return read_ids(*value, path_of(name));
 }
 
 void FieldReader::ignore(std::initializer_list<std::string_view> names) {

@@ -23,6 +23,11 @@ OrderedJson parse_body(std::string_view body);
 /// "a string", "null", ... for messages.
 std::string_view json_type_name(const OrderedJson& value);
 
+/// The token ids of a list; `path` names it in messages.
+///
+/// Throws: ApiError 400 for anything else in it.
+std::vector<int32_t> read_ids(const OrderedJson& list, const std::string& path);
+
 /// One object of a request.
 ///
 /// Threads: one thread at a time.

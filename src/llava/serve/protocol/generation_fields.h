@@ -15,6 +15,9 @@
 
 namespace llava::serve {
 
+/// At and below it the most likely token is taken, as the original does.
+inline constexpr float kLeastTemperature = 0.001f;
+
 /// What the operator allows.
 struct GenerationLimits {
   int32_t max_choices = 8;

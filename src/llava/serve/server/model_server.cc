@@ -53,7 +53,7 @@ void add_health_routes(Router& router, const std::atomic<ServerState>& state) {
 
 }  // namespace
 
-/// Gives requests to the router of the moment, or refuses them, and counts those under way.
+/// Gives requests to the router of the moment, or refuses them.
 class ModelServer::Switch final : public HttpHandler {
  public:
   Switch(ModelServer& server, HttpHandler& loading) : server_(server), current_(&loading) {}

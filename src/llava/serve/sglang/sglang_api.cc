@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "llava/core/version.h"
+#include "llava/serve/http/streamed_answer.h"
 #include "llava/serve/openai/chat_writer.h"
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
@@ -36,6 +37,7 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
         id_(std::move(id)),
         tokenizer_(tokenizer),
         exchange_(std::move(exchange)),
+        answer_(exchange_, event_stream_head()),
         choices_(request_.completion.prompts.size() * static_cast<std::size_t>(num_choices())) {}
 
   std::unique_ptr<AnswerWriter> writer_of(int32_t prompt) {
@@ -97,19 +99,20 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
       choice.finish_reason =
           finish_json(*delta.finish_reason, delta.stop_string, choice.num_tokens);
     }
-    if (is_streamed() && !is_over_ && !delta.text.empty()) put(event_of(choice_json(index)));
+    if (is_streamed() && !is_over_ && !delta.text.empty())
+      answer_.put(event_of(choice_json(index)));
   }
 
   void end(int32_t prompt, const engine::AnswerUsage& usage) {
     for (int32_t i = 0; i < num_choices(); ++i) {
       const auto index = static_cast<std::size_t>(prompt * num_choices() + i);
       choices_.at(index).usage = usage;
-      if (is_streamed() && !is_over_) put(event_of(choice_json(index)));
+      if (is_streamed() && !is_over_) answer_.put(event_of(choice_json(index)));
     }
     if (++num_ended_ < request_.completion.prompts.size() || std::exchange(is_over_, true)) return;
     if (is_streamed()) {
-      put(std::string(kLastEvent));
-      return exchange_->finish();
+      answer_.put(std::string(kLastEvent));
+      return answer_.finish();
     }
     OrderedJson all = OrderedJson::array();
     for (std::size_t i = 0; i < choices_.size(); ++i) all.push_back(choice_json(i));
@@ -118,27 +121,19 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
 
   void fail(const ApiError& error) {
     if (std::exchange(is_over_, true)) return;
-    if (!has_started_) return exchange_->respond(message_response(error));
-    put(event_of({{"error", {{"message", error.what()}}}}));
-    put(std::string(kLastEvent));
-    exchange_->finish();
-  }
-
-  void put(std::string bytes) {
-    if (has_started_) return exchange_->write(std::move(bytes));
-    has_started_ = true;
-    HttpResponse head = event_stream_head();
-    head.body = std::move(bytes);
-    exchange_->start(std::move(head));
+    if (!answer_.has_started()) return exchange_->respond(message_response(error));
+    answer_.put(event_of({{"error", {{"message", error.what()}}}}));
+    answer_.put(std::string(kLastEvent));
+    answer_.finish();
   }
 
   GenerateRequest request_;
   std::string id_;
   const text::Tokenizer& tokenizer_;
   std::shared_ptr<HttpExchange> exchange_;
+  StreamedAnswer answer_;
   std::vector<Choice> choices_;
   std::size_t num_ended_ = 0;
-  bool has_started_ = false;
   bool is_over_ = false;
 };
 
