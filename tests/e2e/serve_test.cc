@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "program.h"
+#include "server_process.h"
 #include "support/http_client.h"
 
 namespace llava::testing {
@@ -22,29 +23,16 @@ std::string data_url_of(const std::string& path) {
   return "data:image/png;base64," + result.out;
 }
 
-/// A server on a port of its own.
-class Server {
+class Server : public ServerProcess {
  public:
-  explicit Server(const std::vector<std::string>& flags)
-      : process_(program_request(
-            std::vector<std::string>{"serve", "--port", "0", "--drain-delay", "0"} + flags)) {
-    EXPECT_TRUE(process_.wait_for_output("http://127.0.0.1:"));
-    EXPECT_TRUE(process_.wait_for_output("\n"));
-    const std::string& out = process_.output();
-    port_ = std::stoi(out.substr(out.rfind(':') + 1));
-  }
+  explicit Server(const Strings& flags)
+      : ServerProcess(Strings{"serve", "--port", "0", "--drain-delay", "0"} + flags) {}
 
-  Process& process() { return process_; }
-  int port() const { return port_; }
   Json chat(const std::string& body, int status = 200) const {
-    const HttpReply reply = http_post(port_, "/v1/chat/completions", body);
+    const HttpReply reply = http_post(port(), "/v1/chat/completions", body);
     EXPECT_EQ(reply.status, status) << reply.body;
     return parse_json(reply.body, "answer");
   }
-
- private:
-  Process process_;
-  int port_ = 0;
 };
 
 std::vector<std::string> golden_flags() {

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "program.h"
+#include "server_process.h"
 #include "support/http_client.h"
 
 namespace llava::testing {
@@ -17,20 +18,9 @@ const char* const kModel = "llava-v1.5-pad";
 const std::string kErrorText =
     "**NETWORK ERROR DUE TO HIGH TRAFFIC. PLEASE REGENERATE OR REFRESH THIS PAGE.**";
 
-/// A server that prints its address when it is there.
-class Server {
+class Server : public ServerProcess {
  public:
-  explicit Server(Strings arguments) : process_(program_request(std::move(arguments))) {
-    EXPECT_TRUE(process_.wait_for_output("http://127.0.0.1:"));
-    EXPECT_TRUE(process_.wait_for_output("\n"));
-    const std::string& out = process_.output();
-    address_ = out.substr(out.rfind("http://"));
-    address_.pop_back();
-  }
-
-  Process& process() { return process_; }
-  const std::string& address() const { return address_; }
-  int port() const { return std::stoi(address_.substr(address_.rfind(':') + 1)); }
+  using ServerProcess::ServerProcess;
 
   /// The body that a path answers with.
   std::string post(const std::string& path, const std::string& body = "{}", int status = 200) {
@@ -38,10 +28,6 @@ class Server {
     EXPECT_EQ(reply.status, status) << path << " " << reply.body;
     return reply.body;
   }
-
- private:
-  Process process_;
-  std::string address_;
 };
 
 Strings controller_arguments() { return {"controller", "--host", "127.0.0.1", "--port", "0"}; }
