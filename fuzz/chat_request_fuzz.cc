@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto request = llava::serve::read_chat_request(llava::serve::parse_body(body), {});
     for (const auto& image : request.images) {
       const llava::serve::ImageLimits limits{.max_bytes = 1 << 16, .max_pixels = 1 << 16};
-      llava::serve::decode_image(llava::serve::read_image_bytes(image, limits), image, limits);
+      llava::serve::decode_image(*llava::serve::read_image_bytes(image, limits), image, limits);
     }
   } catch (const llava::serve::ApiError&) {
   } catch (const llava::Error&) {

@@ -16,6 +16,7 @@ import sys
 
 ALL = None  # every header of the folder
 LAYOUT = {"layout.h", "image_size.h"}
+UTF8 = {"utf8.h"}
 LAYERS = {
     "core": {},
     "image": {"core": ALL},
@@ -28,8 +29,10 @@ LAYERS = {
     "checkpoint": {"core": ALL, "tensor": ALL, "model": ALL},
     "engine": {"core": ALL, "image": ALL, "text": ALL, "tensor": ALL, "model": ALL, "checkpoint": ALL},
     "data": {"core": ALL, "image": ALL, "text": ALL},
+    "train_report": {"core": ALL, "image": ALL, "text": UTF8},
     "train": {"core": ALL, "data": ALL, "tensor": ALL, "backend/torch": ALL, "model": ALL, "checkpoint": ALL},
     "eval": {"core": ALL, "data": ALL, "engine": ALL},
+    "hub": {"core": ALL, "checkpoint": ALL},
     "serve": {"core": ALL, "image": ALL, "text": ALL, "engine": ALL},
 }
 TORCH_FOLDERS = ("backend/torch", "train")
@@ -39,7 +42,7 @@ TORCH_INCLUDE = re.compile(r"^(torch|ATen|c10|caffe2)/")
 WHOLE_TORCH = {"torch/torch.h", "torch/extension.h", "ATen/ATen.h"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b(?!\(#\d+\))")
 MACHINE_PATH = re.compile(r"(?:^|[^A-Za-z0-9_.$}~-])/(?:home|root|work|mnt|Users)/[A-Za-z0-9]")
-SOURCE_SUFFIXES = {".cc", ".h", ".py", ".cmake", ".sh"}
+SOURCE_SUFFIXES = {".cc", ".h", ".py", ".cmake", ".sh", ".ts", ".mjs", ".css"}
 DATA = ("tests/data/", "fuzz/corpus/", "models/")
 THIS = "scripts/check_layers.py"
 

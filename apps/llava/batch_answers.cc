@@ -31,6 +31,8 @@ class Asked {
     answer.prompt_tokens = usage.prompt_tokens;
     answer.image_tokens = image_tokens_;
     answer.completion_tokens = usage.completion_tokens;
+    answer.draft_tokens = usage.draft_tokens;
+    answer.accepted_tokens = usage.accepted_tokens;
     return answer;
   }
 

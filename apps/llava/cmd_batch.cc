@@ -90,6 +90,10 @@ void report(const engine::BatchReport& done, const std::string& output) {
              done.num_resumed + done.num_answered + done.num_failed, done.num_items, output);
   if (done.num_resumed > 0) fmt::print(stderr, ", {} of them before", done.num_resumed);
   if (done.num_failed > 0) fmt::print(stderr, ", {} with an error", done.num_failed);
+  if (done.num_draft_tokens > 0) {
+    fmt::print(stderr, ", {} of {} guessed tokens right", done.num_accepted_tokens,
+               done.num_draft_tokens);
+  }
   if (!done.is_complete) fmt::print(stderr, "; the same command goes on");
   fmt::print(stderr, "\n");
 }
@@ -106,8 +110,10 @@ int batch_command(const Arguments& arguments) {
                             .output = options.output});
   Session session(options.runtime, options.load);
   session.engine_options = options.engine;
-  int32_t& queue = session.engine_options.config.max_queued_requests;
-  queue = std::max(queue, options.max_in_flight);
+  // What waits is bounded by --max-in-flight.
+  engine::EngineConfig& config = session.engine_options.config;
+  config.max_queued_requests = std::max(config.max_queued_requests, options.max_in_flight);
+  config.max_queued_tokens = std::numeric_limits<int64_t>::max();
   const std::string warning =
       engine::conv_mode_warning(session.pretrained, options.answers.conv_mode);
   if (!warning.empty()) fmt::print(stderr, "{}\n", warning);

@@ -26,7 +26,8 @@ const CommandHelp kHelp{
         "Measures a checkpoint (--model-path, by default the bundled model), or with --shape a\n"
         "model of random numbers made in memory. Cases: prefill:TOKENS, decode:CONTEXT,\n"
         "batch:SEQUENCES, encode, first_token:TEXT_TOKENS, second_question:TEXT_TOKENS; '-' reads\n"
-        "them from standard input, one a line, and answers each with one line of JSON.",
+        "them from standard input, one a line, and answers each with one line of JSON.\n"
+        "`llava bench serve` puts load on a server instead.",
     .examples =
         "  llava bench --shape 7b --lm q4\n"
         "  llava bench --model-path llava-v1.5-7b --cases prefill:512,decode:700 --json"};
@@ -177,6 +178,9 @@ void measure(engine::BenchReport& report, engine::Workload& workload,
 }  // namespace
 
 int bench_command(const Arguments& arguments) {
+  if (!arguments.empty() && arguments.front() == "serve") {
+    return bench_serve_command({arguments.begin() + 1, arguments.end()});
+  }
   BenchOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
   require_backend(options.runtime);

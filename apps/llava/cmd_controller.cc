@@ -2,13 +2,12 @@
 //
 // `llava controller`: knows the workers and chooses one for each request; the original's
 // controller.
-#include <cstdio>
-
 #include "command.h"
 #include "command_line.h"
-#include "llava/core/log.h"
-#include "llava/serve/server/controller_server.h"
-#include "server_signals.h"
+#include "llava/serve/controller/controller_api.h"
+#include "llava/serve/controller/worker_discovery.h"
+#include "plain_server_command.h"
+#include "server_log.h"
 
 namespace llava::app {
 namespace {
@@ -29,6 +28,7 @@ struct ControllerCommandOptions {
   serve::ServerOptions server;
   std::string dispatch_method = "shortest_queue";
   std::string worker_token;
+  std::string discovery;
 
   ControllerCommandOptions() {
     server.host = "localhost";
@@ -44,7 +44,12 @@ struct ControllerCommandOptions {
             one_of({"shortest_queue", "lottery", "least_load", "prefix_hash"}));
     v.field("worker-token", worker_token,
             "secret that workers and clients have to show, and that is shown to workers");
+    v.field(
+        "discovery", discovery,
+        "also take the workers at all addresses of a name, as dns:NAME:PORT, asking them every\n"
+        "5 seconds: for workers that do not register");
     server.describe(v);
+    serve::describe_log_dir(v, server);
   }
 };
 
@@ -53,15 +58,20 @@ struct ControllerCommandOptions {
 int controller_command(const Arguments& arguments) {
   ControllerCommandOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  configure_server_log(options.server, options.server.log_dir, "controller");
   const ServerSignals signals;
   if (!options.worker_token.empty()) options.server.api_key.push_back(options.worker_token);
-  serve::ControllerServer server(
-      options.server, {.dispatch_method = *serve::parse_dispatch_method(options.dispatch_method),
-                       .worker_token = options.worker_token});
-  fmt::print("{}\n", server.address());
-  std::fflush(stdout);
-  fmt::print(stderr, "llava: the controller answers on {}\n", server.address());
-  signals.wait_for_end([&server] { server.reload(); });
+  serve::ControllerOptions own{
+      .dispatch_method = *serve::parse_dispatch_method(options.dispatch_method),
+      .worker_token = options.worker_token};
+  if (!options.discovery.empty()) {
+    own.find_workers = [name = serve::read_discovery(options.discovery)] {
+      return serve::find_workers(name);
+    };
+  }
+  auto controller = std::make_unique<serve::Controller>(own);
+  serve::PlainServer server(options.server, std::move(controller));
+  run_plain_server(signals, server, nullptr, options.server, "the controller");
   return 0;
 }
 

@@ -3,6 +3,7 @@
 // `llava image`: how a picture becomes views and tokens.
 #include "command.h"
 #include "command_line.h"
+#include "fetch_model.h"
 #include "llava/core/file.h"
 #include "llava/core/hash.h"
 #include "llava/core/json.h"
@@ -101,6 +102,10 @@ int image_command(const Arguments& arguments) {
   if (options.files.empty()) {
     fail(ErrorCode::kInvalidArgument, "llava image: no picture given; --help shows examples");
   }
+  fetch_model({.model_path = options.request.model_path,
+               .model_base = options.request.model_base,
+               .needs_tower = options.request.vision_tower.empty(),
+               .needs_weights = false});
   const engine::CheckpointImages rules = engine::open_checkpoint_images(options.request);
   for (const std::string& file : options.files) {
     const image::RgbImage picture = load_picture(file, options.pictures);

@@ -3,6 +3,7 @@
 // `llava inspect`: what a checkpoint is and what it needs.
 #include "command.h"
 #include "command_line.h"
+#include "fetch_model.h"
 #include "llava/core/json.h"
 #include "llava/core/progress.h"
 #include "llava/engine/inspection.h"
@@ -84,6 +85,9 @@ std::vector<std::string> verify(const std::string& model_path) {
 int inspect_command(const Arguments& arguments) {
   InspectOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  fetch_model({.model_path = options.load.model_path,
+               .model_base = options.load.model_base,
+               .needs_tower = options.load.vision_tower.empty()});
   OrderedJson facts = engine::inspect_checkpoint(options.load);
   std::vector<std::string> damages;
   if (options.verify) {

@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "command_line.h"
+#include "fetch_model.h"
 #include "llava/core/json.h"
 #include "llava/core/progress.h"
 #include "llava/engine/quantize/quantize.h"
@@ -117,6 +118,9 @@ void print_text(const OrderedJson& json) {
 int quantize_command(const Arguments& arguments) {
   QuantizeOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  fetch_model({.model_path = options.request.model_path,
+               .model_base = options.request.model_base,
+               .needs_tower = options.request.vision_tower.empty()});
   Runtime runtime({.threads = options.threads});
   Context ctx = runtime.context();
   OrderedJson json;

@@ -8,13 +8,13 @@
 
 #include "command.h"
 #include "command_line.h"
+#include "llava/core/base64.h"
 #include "llava/core/error.h"
 #include "llava/core/file.h"
 #include "llava/core/json.h"
 #include "llava/serve/client/outgoing_http.h"
 #include "llava/serve/legacy/record_splitter.h"
 #include "llava/serve/legacy/wire_json.h"
-#include "llava/serve/media/base64.h"
 #include "llava/text/conversation.h"
 
 namespace llava::app {
@@ -147,7 +147,7 @@ int test_message_command(const Arguments& arguments) {
   body["stop"] = conversation.sep2.value_or("</s>");
   if (!options.image.empty()) {
     constexpr uint64_t kMaxBytes = 20 << 20;
-    body["images"] = {serve::encode_base64(read_file(options.image, kMaxBytes))};
+    body["images"] = {encode_base64(read_file(options.image, kMaxBytes))};
   }
   serve::RecordSplitter splitter;
   RecordPrinter printer(prompt.size());

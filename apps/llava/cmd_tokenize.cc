@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "command_line.h"
+#include "fetch_model.h"
 #include "llava/core/json.h"
 #include "llava/engine/checkpoint_text.h"
 #include "llava/text/conversation.h"
@@ -129,6 +130,10 @@ class LineTokenizer {
 int tokenize_command(const Arguments& arguments) {
   TokenizeOptions options;
   if (!parse_into(kHelp, options, arguments)) return 0;
+  fetch_model({.model_path = options.request.model_path,
+               .model_base = options.request.model_base,
+               .needs_tower = false,
+               .needs_weights = false});
   const LineTokenizer tokenizer(options);
   int status = 0;
   std::string line;

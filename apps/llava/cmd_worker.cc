@@ -63,6 +63,7 @@ struct WorkerOptions {
     v.field("use-flash-attn", use_flash_attn,
             "of the original: attention here never holds all of its scores, with or without it");
     server.describe(v);
+    serve::describe_log_dir(v, server.server);
   }
 };
 
@@ -78,6 +79,8 @@ int worker_command(const Arguments& arguments) {
     log_warning("deprecated_flag", {{"flag", "--multi-modal"},
                                     {"hint", "the checkpoint says whether it sees pictures"}});
   }
+  options.server.log_dir = options.server.server.log_dir;
+  options.server.log_name = "model_worker";
   options.server.legacy.speed = options.speed;
   if (options.limit_model_concurrency > 0) {
     options.server.engine.config.scheduler.max_running_requests = options.limit_model_concurrency;

@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
+#include <optional>
 #include <type_traits>
 
 namespace llava::app {
@@ -35,6 +37,61 @@ std::string canonical_flag(const std::string& argument, const std::vector<Field>
        nearest ? ", did you mean --" + *nearest + "?" : "");
 }
 
+// Whether a word is a value of a switch in the original's training scripts.
+std::optional<bool> switch_value(std::string word) {
+  std::ranges::transform(word, word.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* yes : {"true", "yes", "t", "y", "1"}) {
+    if (word == yes) return true;
+  }
+  for (const char* no : {"false", "no", "f", "n", "0"}) {
+    if (word == no) return false;
+  }
+  return std::nullopt;
+}
+
+bool is_switch(const Field& field) {
+  return std::holds_alternative<bool*>(field.target) ||
+         std::holds_alternative<std::optional<bool>*>(field.target);
+}
+
+// "--bf16 True" and "--bf16=yes" -> "--bf16=true"; "--no-double-quant" -> "--double-quant=false".
+std::vector<std::string> with_switch_values(const std::vector<std::string>& arguments,
+                                            const std::vector<Field>& fields) {
+  const auto find_switch = [&](std::string_view name) {
+    return std::ranges::any_of(
+        fields, [&](const Field& field) { return field.name == name && is_switch(field); });
+  };
+  std::vector<std::string> result;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string name = arguments[i].substr(0, arguments[i].find('='));
+    std::ranges::replace(name, '_', '-');
+    if (!name.starts_with("--")) {
+      result.push_back(arguments[i]);
+      continue;
+    }
+    name.erase(0, 2);
+    if (name.starts_with("no-") && find_switch(name.substr(3))) {
+      result.push_back("--" + name.substr(3) + "=false");
+      continue;
+    }
+    if (!find_switch(name)) {
+      result.push_back(arguments[i]);
+      continue;
+    }
+    const std::size_t equals = arguments[i].find('=');
+    std::optional<bool> value;
+    if (equals != std::string::npos) {
+      value = switch_value(arguments[i].substr(equals + 1));
+    } else if (i + 1 < arguments.size()) {
+      value = switch_value(arguments[i + 1]);
+      if (value) ++i;
+    }
+    result.push_back("--" + name + (value == false ? "=false" : "=true"));
+  }
+  return result;
+}
+
 std::string help_with_default(const Field& field) {
   return std::visit(
       [&](auto* target) -> std::string {
@@ -56,7 +113,7 @@ void bind(CLI::App& parser, const Field& field) {
   CLI::Option* option = std::visit(
       [&](auto* target) -> CLI::Option* {
         using T = std::remove_pointer_t<decltype(target)>;
-        if constexpr (std::is_same_v<T, bool>) {
+        if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>) {
           return parser.add_flag(flag, *target, help);
         } else {
           return parser.add_option(flag, *target, help);
@@ -84,7 +141,8 @@ bool parse_arguments(const CommandHelp& help, const std::vector<Field>& fields,
   for (const Field& field : fields) bind(parser, field);
   std::vector<std::string> reversed;
   bool are_flags_over = false;
-  for (const std::string& argument : arguments) {
+  for (const std::string& argument :
+       help.switches_take_values ? with_switch_values(arguments, fields) : arguments) {
     are_flags_over = are_flags_over || argument == "--";
     reversed.push_back(argument == "-h" ? "--help"
                        : are_flags_over ? argument

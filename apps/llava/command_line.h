@@ -16,6 +16,9 @@ struct CommandHelp {
   std::string summary;   ///< one line
   std::string details;   ///< paragraphs, may be empty
   std::string examples;  ///< shell lines, may be empty
+  /// A switch may be followed by its value ("--bf16 True"), and one that is on by default has a
+  /// "--no-" form, as in the original's training scripts.
+  bool switches_take_values = false;
 };
 
 /// Parses `arguments` (those after the subcommand) into the fields' targets.

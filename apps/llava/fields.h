@@ -20,7 +20,8 @@ namespace llava::app {
 using FieldTarget =
     std::variant<bool*, int32_t*, int64_t*, uint64_t*, float*, double*, std::string*,
                  std::optional<std::string>*, std::optional<int32_t>*, std::optional<uint64_t>*,
-                 std::optional<float>*, std::vector<std::string>*>;
+                 std::optional<float>*, std::optional<double>*, std::optional<bool>*,
+                 std::vector<std::string>*>;
 
 /// One flag of a subcommand. Names are written with hyphens; underscores are accepted as well.
 struct Field {

@@ -27,18 +27,36 @@ constexpr std::array kCommands{
     Command{"serve", "answer over HTTP: OpenAI's API on this machine", serve_command},
     Command{"worker", "serve a model that controllers know: the original's model worker",
             worker_command},
+    Command{"api", "answer over HTTP for all models that controllers know", api_command},
+    Command{"gradio-web-server", "a web page for all models that controllers know",
+            gradio_web_server_command},
+    Command{"sglang-worker", "make an SGLang server a worker that controllers know",
+            sglang_worker_command},
     Command{"controller", "know the workers and choose one for each request", controller_command},
     Command{"register-worker", "make a worker known to a controller by hand",
             register_worker_command},
     Command{"test-message", "ask one question through the original's protocol",
             test_message_command},
+    Command{"pull", "fetch a model of the hub by name", pull_command},
+    Command{"list", "the hub's models on this machine", list_command},
+    Command{"rm", "remove a model of the hub from this machine", rm_command},
+    Command{"train", "train the projector, the whole model or adapters", train_command},
     Command{"quantize", "write a checkpoint with fewer bits, as a folder that opens at once",
             quantize_command},
+    Command{"merge-lora", "an adapter and its base as one checkpoint", merge_lora_command},
+    Command{"extract-projector", "a checkpoint's projector as a file of its own",
+            extract_projector_command},
+    Command{"consolidate", "write a checkpoint again, whole and in one type", consolidate_command},
+    Command{"make-delta", "what a model adds to its base, as weights to publish",
+            make_delta_command},
+    Command{"apply-delta", "a model from its base and published delta weights",
+            apply_delta_command},
     Command{"inspect", "say what a checkpoint is and what it needs", inspect_command},
     Command{"parity", "prove that the numbers are those of the published software", parity_command},
     Command{"tokenize", "text to token ids and back, JSON lines in and out", tokenize_command},
     Command{"image", "show how a picture becomes tokens", image_command},
     Command{"bench", "measure speed and memory on this machine", bench_command},
+    Command{"data", "look after training data: check, scienceqa", data_command},
     Command{"info", "version, kernels, backends and processor", info_command},
 };
 
@@ -49,7 +67,7 @@ void print_usage(std::FILE* stream) {
              "Commands:\n",
              kVersion);
   for (const Command& command : kCommands) {
-    fmt::print(stream, "  {:<15} {}\n", command.name, command.summary);
+    fmt::print(stream, "  {:<17} {}\n", command.name, command.summary);
   }
   fmt::print(stream,
              "\nOther flags: --version, --help\n\n"

@@ -1,43 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model_server_command.h"
 
-#include <chrono>
+#include <signal.h>
+#include <unistd.h>
+
 #include <cstdio>
 
+#include "drain.h"
+#include "llava/core/error.h"
 #include "llava/core/log.h"
+#include "server_log.h"
 #include "server_signals.h"
 #include "torch_program.h"
 
 namespace llava::app {
-namespace {
-
-std::chrono::milliseconds to_ms(float seconds) {
-  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-}
-
-/// Lets running requests end, unless another signal comes.
-void drain(const ServerSignals& signals, serve::ModelServer& server,
-           serve::WorkerRegistrar* registrar, const serve::ServerOptions& options) {
-  using Clock = std::chrono::steady_clock;
-  server.announce_drain();
-  log_info("draining");
-  if (registrar != nullptr) registrar->leave();
-  if (signals.wait(to_ms(options.drain_delay))) return;
-  server.refuse_requests();
-  const auto end = Clock::now() + to_ms(options.drain_timeout);
-  while (!server.is_idle() && Clock::now() < end) {
-    if (signals.wait(std::chrono::milliseconds(20))) return;
-  }
-}
-
-}  // namespace
-
 int run_model_server(const ModelServerOptions& options,
                      std::optional<serve::RegistrationOptions> registration) {
   require_backend(options.runtime);
+  if (options.service.log_content && options.server.request_log.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "--log-content writes into the file of --request-log, and there is none: name one");
+  }
+  configure_server_log(options.server, options.log_dir, options.log_name,
+                       options.log_name == "model_worker");
   const ServerSignals signals;
   // The server ends before what it serves, and who speaks of it before the server.
   std::optional<Session> session;
+  std::optional<serve::WebPage> page;
+  if (options.web) page.emplace(*options.web);
   serve::ModelServer server(options.server);
   std::optional<serve::WorkerRegistrar> registrar;
   fmt::print(stderr, "llava: listening on {}, loading the model\n", server.address());
@@ -48,14 +38,20 @@ int run_model_server(const ModelServerOptions& options,
   session.emplace(options.runtime, options.load);
   session->engine_options = options.engine;
   session->engine = session->open_engine(1);
-  server.serve(session->pretrained, *session->engine, options.service, options.legacy);
+  server.on_drain_request([] { kill(getpid(), SIGTERM); });
+  server.serve(session->pretrained, *session->engine, options.service, options.legacy,
+               page ? &*page : nullptr);
   if (registration) {
     if (registration->worker_address.empty()) registration->worker_address = server.address();
     registrar.emplace(*registration, [&server] { return server.report(); });
   }
+  if (!server.metrics_address().empty()) {
+    fmt::print(stderr, "llava: metrics on {}\n", server.metrics_address());
+  }
   fmt::print("{}\n", server.address());
   std::fflush(stdout);
   fmt::print(stderr, "llava: {} answers on {}/v1\n", session->pretrained.name, server.address());
+  options.on_ready(server.address());
   if (signals.wait_for_end([&server] { server.reload(); }) == SIGTERM) {
     drain(signals, server, registrar ? &*registrar : nullptr, options.server);
   }

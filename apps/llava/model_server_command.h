@@ -4,6 +4,7 @@
 // the last answer.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -20,10 +21,19 @@ struct ModelServerOptions {
   engine::LoadRequest load;
   RuntimeOptions runtime;
   engine::EngineOptions engine;
+  std::optional<serve::WebOptions> web;  ///< of the page; nothing: there is none
+  std::string log_dir;                   ///< empty: no file
+  std::string log_name = "serve";
+  /// Called when the model answers at `address`.
+  std::function<void(const std::string& address)> on_ready = [](const std::string&) {};
 
   template <class V>
   void describe(V& v) {
     server.describe(v);
+    server.rate_limits.describe(v);
+    serve::describe_admin_keys(v, server);
+    v.field("no-legacy-endpoints", legacy.no_legacy_endpoints,
+            "speak nothing of the original's protocol, which knows no keys of its own");
     service.describe(v);
     load.describe(v);
     runtime.describe(v);

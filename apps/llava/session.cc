@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "fetch_model.h"
 #include "llava/core/log.h"
 #include "llava/core/progress.h"
 
@@ -33,6 +34,9 @@ void check_pin(const engine::AnswerOptions& options, const engine::EngineOptions
 
 Session::Session(const RuntimeOptions& options, const engine::LoadRequest& request)
     : runtime(options) {
+  fetch_model({.model_path = request.model_path,
+               .model_base = request.model_base,
+               .needs_tower = request.vision_tower.empty()});
   const double start = now_ms();
   pretrained = open(runtime, request);
   load_ms = now_ms() - start;
@@ -45,7 +49,10 @@ Session::Session(const RuntimeOptions& options, const engine::LoadRequest& reque
 
 std::unique_ptr<engine::Engine> Session::open_engine(int64_t least_tokens) {
   Context ctx = runtime.context();
-  if (!draft) draft = engine::load_draft_model(ctx, pretrained, engine_options);
+  if (!draft) {
+    fetch_model({.model_path = engine_options.draft_model});
+    draft = engine::load_draft_model(ctx, pretrained, engine_options);
+  }
   return engine::open_engine(ctx, pretrained, engine_options, least_tokens, draft.get());
 }
 

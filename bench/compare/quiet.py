@@ -11,6 +11,7 @@ import time
 
 ALLOWED_PROCESSORS = 0.06
 TICKS_ALLOWED = 0.03  # seconds of counting error at both ends together
+MAX_TRIES = 6
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -21,9 +22,10 @@ def _busy_seconds():
 
 
 def _process_seconds(pid):
+    """Of the process and of its children that have ended."""
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK
+    return sum(int(field) for field in fields[11:15]) * TICK
 
 
 class Watch:
@@ -52,3 +54,31 @@ def wait_for_quiet(pids, patience):
         waited = time.monotonic() - start
         if watch.others()[1] or waited >= patience:
             return max(0.0, waited - 0.3)
+
+
+class Guard:
+    """Takes samples until they are undisturbed."""
+
+    def __init__(self, patience, is_off=False):
+        """`patience`: seconds that a case may wait for a quiet machine; `is_off`: every sample counts."""
+        self.patience, self.is_off = patience, is_off
+
+    @staticmethod
+    def new_state():
+        """What `sample` counts over the samples of a case."""
+        return {"dropped": 0, "waited": 0.0, "disturbed": 0}
+
+    def sample(self, take, pids, state):
+        """The first undisturbed value of `take`; the last one, marked, when patience ends."""
+        for attempt in range(MAX_TRIES):
+            if not self.is_off:
+                state["waited"] += wait_for_quiet(pids, max(0.0, self.patience - state["waited"]))
+            watch = Watch(pids)
+            value = take()
+            if self.is_off or watch.others()[1]:
+                return value
+            state["dropped"] += 1
+            if state["waited"] >= self.patience and attempt > 0:
+                break
+        state["disturbed"] += 1
+        return value

@@ -94,7 +94,7 @@ class Machine:
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
         self.huge_pages = re.search(r"\[(\w+)\]", pages.read_text()).group(1) if pages.exists() else "none"
         build = arguments.folder / f"{arguments.peer}-build.txt"
-        self.peer = build.read_text().strip().splitlines()
+        self.peer = build.read_text().strip().splitlines() if build.exists() else []
 
     @staticmethod
     def _first(text, key):
@@ -111,7 +111,8 @@ class Machine:
               f"{platform.system()} {platform.release()}; transparent huge pages: {self.huge_pages}"
         yield f"- Instruction set of our kernels: {kernels}; all the processor has: {', '.join(self.info['cpu']['features'])}"
         yield f"- llava {self.info['version']}, revision {revision()}, {self.info['compiler']}, {self.info['build_type']}"
-        yield f"- {self.arguments.peer}: " + "; ".join(" ".join(line.split()) for line in self.peer)
+        if self.peer:
+            yield f"- {self.arguments.peer}: " + "; ".join(" ".join(line.split()) for line in self.peer)
         yield f"- Date: {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
 
 

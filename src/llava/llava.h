@@ -31,7 +31,9 @@ namespace llava {
 
 /// Which checkpoint to open, and where to run it. The names are those of `llava run`'s flags.
 struct ModelOptions {
-  std::string model_path = {};  ///< empty: the bundled model
+  /// A folder, a GGUF file, or a model of the hub by name that its cache holds ('llava pull'
+  /// fetches one); empty: the bundled model.
+  std::string model_path = {};
   std::string model_base = {};
   std::string model_name = {};
   std::string vision_tower = {};

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/json.h"
 #include "program.h"
+#include "support/temporary_folder.h"
 
 namespace llava::testing {
 
@@ -28,7 +28,10 @@ class BatchTrial : public TemporaryFolder {
   /// it left.
   int run_and_kill(const std::string& output, int at_record) const;
 
-  /// Memory of a whole run: the median over the records from kWarmUp on, and over the last ones.
+  /// Memory of a whole run: what it usually has from record kWarmUp on (the median of what is seen
+  /// until twice that), and what it holds at the end (the least during the last third). A leak
+  /// raises the latter; what malloc keeps of the questions in flight, a few percent of this small
+  /// program now and then, does not.
   struct MemoryUse {
     int64_t early_bytes = 0;
     int64_t late_bytes = 0;

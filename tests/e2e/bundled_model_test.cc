@@ -7,8 +7,12 @@
 #include <thread>
 
 #include "bundled_questions.h"
+#include "data_url.h"
 #include "llava/llava.h"
 #include "program.h"
+#include "server_process.h"
+#include "support/http_client.h"
+#include "support/paths.h"
 
 namespace llava::testing {
 namespace {
@@ -38,6 +42,33 @@ TEST_F(BundledModel, LibraryAnswersAsPyTorch) {
 // all.
 TEST_F(BundledModel, ProgramAnswersAsPyTorch) {
   for (std::size_t i = 0; i < questions_.size(); i += 10) expect_program_answers(questions_[i]);
+}
+
+// The triangle is in the patches of rows 1 to 4 and columns 2 to 5, a quarter of all.
+TEST_F(BundledModel, LooksAtTheShapeWhoseColourItNames) {
+  const ServerProcess server({"serve", "--port", "0", "--drain-delay", "0", "--dtype", "float32"});
+  const std::string picture =
+      data_url_of(source_folder() / "models/tiny-llava-smollm2/examples/red_triangle.png");
+  const Json question{{"role", "user"},
+                      {"content",
+                       {{{"type", "image_url"}, {"image_url", {{"url", picture}}}},
+                        {{"type", "text"}, {"text", "what color is the triangle?"}}}}};
+  const Json body{{"messages", {question, {{"role", "assistant"}, {"content", "red"}}}}};
+  const HttpReply reply = http_post(server.port(), "/v1/attention", body.dump());
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const Json answer = parse_json(reply.body, "answer");
+  ASSERT_EQ(answer["tokens"].size(), 1u);
+  const Json& look = answer["tokens"][0]["images"][0];
+  const auto weights = look["weights"][0].get<std::vector<double>>();
+  ASSERT_EQ(weights.size(), 64u);
+  double inside = 0, all = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const std::size_t row = i / 8, column = i % 8;
+    all += weights[i];
+    if (row >= 1 && row <= 4 && column >= 2 && column <= 5) inside += weights[i];
+  }
+  EXPECT_GT(inside, 0.7 * all);
+  EXPECT_NEAR(look["share"].get<double>(), all, 1e-5);
 }
 
 TEST(Library, CancelFromAnotherThreadEndsTheAnswer) {

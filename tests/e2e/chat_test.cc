@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "llava/checkpoint/temporary_folder.h"
 #include "program.h"
 #include "support/paths.h"
+#include "support/temporary_folder.h"
 
 namespace llava::testing {
 namespace {

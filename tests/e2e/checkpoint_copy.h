@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/json.h"
+#include "support/temporary_folder.h"
 
 namespace llava::testing {
 

@@ -20,6 +20,7 @@ ProcessRequest program_request(std::vector<std::string> arguments) {
           .environment = {{"LLAVA_THREADS", "2"},
                           {"LLAVA_LOG", ""},
                           {"LLAVA_KERNELS", ""},
+                          {"HF_HUB_OFFLINE", "1"},
                           {"NO_PROXY", "127.0.0.1"},
                           {"no_proxy", "127.0.0.1"}}};
 }

@@ -14,7 +14,7 @@
 
 namespace llava::testing {
 
-/// How the tests start the program: two threads, no proxy, nothing of the user's own.
+/// How the tests start the program: two threads, no proxy, no hub, nothing of the user's own.
 ProcessRequest program_request(std::vector<std::string> arguments);
 
 /// Runs `llava ARGUMENTS...` to its end.

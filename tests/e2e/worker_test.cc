@@ -138,6 +138,40 @@ TEST_F(Cluster, FailuresAreRecordsWithTheirCodes) {
   controller.post("/worker_generate_stream", R"({"prompt":"x"})", 400);
 }
 
+TEST_F(Cluster, AWorkerThatDiesInTheMiddleEndsItsRecords) {
+  const std::string request =
+      fmt::format(R"({{"model":"{}","prompt":"a","temperature":0,"max_new_tokens":1000}})", kModel);
+  bool has_died_in_time = false;
+  // Again, should an answer ever be done before the signal.
+  for (int round = 0; round < 20 && !has_died_in_time; ++round) {
+    Server controller(controller_arguments());
+    Server worker(worker_arguments(controller.address()));
+    wait_for_model(controller);
+    HttpClient client(controller.port());
+    client.send(post_bytes("/worker_generate_stream", request, "Connection: close\r\n"));
+    // What is there already comes through before the worker is gone.
+    client.read_until(R"("error_code": 0)");
+    worker.process().send_signal(SIGKILL);
+    worker.process().finish();
+    try {
+      EXPECT_NE(client.read_until(R"("error_code": 3)").find(kErrorText), std::string::npos);
+      has_died_in_time = true;
+    } catch (const std::runtime_error&) {
+      // The answer was whole.
+    }
+  }
+  EXPECT_TRUE(has_died_in_time);
+}
+
+TEST_F(Cluster, AnswersHaveTheirMostTokens) {
+  Server worker(worker_arguments("") + Strings{"--no-register", "--legacy-max-new-tokens", "5"});
+  const auto records = records_of(worker.post(
+      "/worker_generate_stream", R"({"prompt":"a b c","max_new_tokens":5000,"extended":true})"));
+  ASSERT_FALSE(records.empty());
+  EXPECT_LE(records.back()["usage"]["completion_tokens"], 5);
+  EXPECT_GT(records.back()["usage"]["completion_tokens"], 0);
+}
+
 TEST_F(Cluster, AFullContextIsSaidInItsOwnWords) {
   Server worker(worker_arguments("") + Strings{"--no-register"});
   std::string words;

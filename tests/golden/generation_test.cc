@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What comes after the logits, against the published libraries: beam search, repetition penalty,
-// sampling filters and the prompts of the original's terminal chat (README.md beside this file).
+// sampling filters, the prompts of the original's terminal chat, and where answers looked
+// (README.md beside this file).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -71,6 +72,23 @@ class OpenModel {
       generated.score = delta->score;
     }
     return generated;
+  }
+
+  /// Where an answer looked, token by token over all tokens of the pictures.
+  std::vector<float> look(const engine::PreparedPrompt& prompt, engine::LookRequest look,
+                          const engine::EngineOptions& options) {
+    const auto num_answer = static_cast<int32_t>(look.answer.size());
+    engine::GenerationRequest request =
+        engine::make_request(prompt, params(prompt, num_answer), {});
+    request.look = std::move(look);
+    const auto engine =
+        engine::open_engine(ctx_, pretrained_, options, prompt.num_tokens() + num_answer);
+    const auto stream = engine->submit(std::move(request));
+    std::vector<float> maps;
+    while (const auto delta = stream->next()) {
+      maps.insert(maps.end(), delta->attention.begin(), delta->attention.end());
+    }
+    return maps;
   }
 
  private:
@@ -176,6 +194,59 @@ TEST(GenerationGolden, ChatRoundsAreTheOriginalsWithItsHistory) {
       EXPECT_EQ(stored, round.at("stored_text").get<std::string>());
       dialogue.answer(stored);
     }
+  }
+}
+
+// Probabilities differ by the rounding of the scores they are made of. A score is a sum of products
+// whose factors have come through every layer: as many roundings as the sums of a layer have terms,
+// times the layers, of a score that is 8 at most here; twice, for the quotient.
+TEST(GenerationGolden, AnswersLookedWhereThePublishedSaysTheyDid) {
+  for (const Json& entry : read_json_file(kGolden / "attention.json")) {
+    SCOPED_TRACE(entry.at("model").get<std::string>() + " " + entry.at("prompt").dump());
+    OpenModel model = open(entry);
+    const model::DecoderConfig& c = model.pretrained().model->config.decoder;
+    const auto prompt =
+        model.prepare(entry.at("prompt").get<std::string>(), strings(entry.at("images")));
+    const auto answer = entry.at("answer").get<std::vector<int32_t>>();
+    const auto num_columns = static_cast<std::size_t>(prompt.num_image_tokens());
+    const double num_terms = c.hidden_size + c.intermediate_size + c.head_dim +
+                             static_cast<double>(prompt.num_tokens() + answer.size());
+    const double tolerance = 2 * 8 * c.num_hidden_layers * num_terms * 0x1.0p-24;
+    ASSERT_EQ(entry.at("tokens").size(), answer.size());
+
+    engine::EngineOptions options;
+    std::vector<double> mean(answer.size() * num_columns, 0.0);
+    for (int32_t layer = 0; layer < c.num_hidden_layers; ++layer) {
+      const std::vector<float> maps =
+          model.look(prompt, {.answer = answer, .layer = layer}, options);
+      ASSERT_EQ(maps.size(), mean.size());
+      for (std::size_t i = 0; i < maps.size(); ++i) {
+        const double expected = entry.at("tokens")
+                                    .at(i / num_columns)
+                                    .at("layers")
+                                    .at(static_cast<std::size_t>(layer))
+                                    .at(i % num_columns)
+                                    .get<double>();
+        EXPECT_NEAR(maps[i], expected, tolerance * expected + 1e-9)
+            << "layer " << layer << ", token " << i / num_columns << ", row " << i % num_columns;
+        mean[i] += expected / c.num_hidden_layers;
+      }
+    }
+    // The mean over the layers; what it leaves is for the other tokens.
+    const std::vector<float> maps = model.look(prompt, {.answer = answer}, options);
+    ASSERT_EQ(maps.size(), mean.size());
+    for (std::size_t token = 0; token < answer.size(); ++token) {
+      double sum = entry.at("tokens").at(token).at("rest").get<double>();
+      for (std::size_t i = token * num_columns; i < (token + 1) * num_columns; ++i) {
+        EXPECT_NEAR(maps[i], mean[i], tolerance * mean[i] + 1e-9);
+        sum += double{maps[i]};
+      }
+      EXPECT_NEAR(sum, 1.0, tolerance);
+    }
+    // The same bits in any chunks and pages.
+    options.config.scheduler.chunked_prefill_size = 3;
+    options.config.scheduler.page_size = 8;
+    EXPECT_EQ(model.look(prompt, {.answer = answer}, options), maps);
   }
 }
 

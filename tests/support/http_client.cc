@@ -102,7 +102,7 @@ std::optional<HttpReply> HttpClient::read_reply(bool has_body) {
     for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     reply.headers[name] = std::string(line.substr(line.find(": ") + 2));
   }
-  if (!has_body || reply.status == 204 || reply.status == 100) return reply;
+  if (!has_body || reply.status == 204 || reply.status == 304 || reply.status == 100) return reply;
   if (reply.headers.contains("transfer-encoding")) {
     for (;;) {
       const std::size_t size = parse_number(read_until("\r\n"), 16);

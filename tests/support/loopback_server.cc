@@ -66,10 +66,24 @@ void LoopbackServer::serve() {
   }
 }
 
+namespace {
+
+/// Bytes of a request with this head; more than there are while the head is not complete.
+std::size_t request_size(const std::string& request) {
+  const std::size_t end = request.find("\r\n\r\n");
+  if (end == std::string::npos) return request.size() + 1;
+  constexpr std::string_view kLength = "\r\nContent-Length: ";
+  const std::size_t length = request.find(kLength);
+  if (length >= end) return end + 4;
+  return end + 4 + std::stoul(request.substr(length + kLength.size()));
+}
+
+}  // namespace
+
 void LoopbackServer::answer(int connection) const {
   std::string request;
   std::array<char, 4096> buffer;
-  while (request.find("\r\n\r\n") == std::string::npos) {
+  while (request.size() < request_size(request)) {
     const ssize_t count = ::recv(connection, buffer.data(), buffer.size(), 0);
     if (count <= 0) return;
     request.append(buffer.data(), static_cast<std::size_t>(count));

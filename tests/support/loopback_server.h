@@ -9,7 +9,8 @@
 
 namespace llava::testing {
 
-/// Answers every GET with what the handler returns, one connection after the other.
+/// Answers every request, its body read, with what the handler returns, one connection after the
+/// other.
 ///
 /// Threads: the handler runs on the server's thread.
 class LoopbackServer {

@@ -53,6 +53,8 @@ class Process {
   bool wait_for_output(std::string_view text);
   /// What it has printed so far.
   const std::string& output() const { return result_.out; }
+  /// The same of its standard error.
+  const std::string& errors() const { return result_.err; }
   void send_signal(int number);
   /// Physical memory it has now; 0 once it has ended.
   int64_t resident_bytes() const;

@@ -109,6 +109,7 @@ AdapterConfig read_adapter_config(const Json& json, std::string_view source) {
   }
   adapter.has_biases = bias != "none";
   adapter.base_model = config.get_string("base_model_name_or_path").value_or("");
+  adapter.base_weights_sha256 = config.get_string("base_weights_sha256").value_or("");
   if (config.get_bool("fan_in_fan_out").value_or(false)) {
     // It speaks of base layers stored as [in, out]; PEFT itself turns it off for linear layers.
     log_warning("fan_in_fan_out_ignored", {{"file", config.source()}});

@@ -24,8 +24,9 @@ struct AdapterConfig {
   std::vector<std::string> target_modules;  ///< leaf names; empty when given as a pattern
   std::string target_pattern;               ///< target_modules given as one string
   std::vector<std::string> modules_to_save;
-  bool has_biases = false;  ///< `bias` is "all" or "lora_only"
-  std::string base_model;   ///< base_model_name_or_path
+  bool has_biases = false;          ///< `bias` is "all" or "lora_only"
+  std::string base_model;           ///< base_model_name_or_path
+  std::string base_weights_sha256;  ///< as found; see weights_hash.h
 
   /// Rank that the adapter of `module` must have.
   int32_t rank_of(std::string_view module) const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/checkpoint/generation_config.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "llava/checkpoint/config_values.h"
@@ -72,6 +74,23 @@ GenerationDefaults read_generation_defaults(const fs::path& folder) {
     }
   }
   return read_generation_defaults(json, fmt::format("'{}'", config.string()));
+}
+
+OrderedJson consistent_generation_config(OrderedJson json) {
+  struct Setting {
+    const char* key;
+    double neutral;
+  };
+  constexpr std::array kSampling{Setting{"temperature", 1.0},    Setting{"top_p", 1.0},
+                                 Setting{"top_k", 50.0},         Setting{"typical_p", 1.0},
+                                 Setting{"epsilon_cutoff", 0.0}, Setting{"eta_cutoff", 0.0}};
+  const auto is_set = [&](const Setting& setting) {
+    return json.contains(setting.key) && json[setting.key].is_number() &&
+           json[setting.key].get<double>() != setting.neutral;
+  };
+  if (!json.is_object() || !std::ranges::any_of(kSampling, is_set)) return json;
+  if (json.value("do_sample", OrderedJson()) != true) json["do_sample"] = true;
+  return json;
 }
 
 }  // namespace llava::checkpoint

@@ -40,4 +40,10 @@ GenerationDefaults read_generation_defaults(const std::filesystem::path& folder)
 /// The same from parsed JSON; `source` names it in messages.
 GenerationDefaults read_generation_defaults(const nlohmann::json& json, std::string_view source);
 
+/// A generation_config.json that transformers agrees to write: settings of sampling without
+/// do_sample, as Vicuna 1.5 publishes them, get it. Its validator would refuse the whole save.
+///
+/// Source: transformers 4.37 `GenerationConfig.validate`.
+nlohmann::ordered_json consistent_generation_config(nlohmann::ordered_json json);
+
 }  // namespace llava::checkpoint

@@ -76,7 +76,7 @@ HeldWeight WeightReader::read(const WeightAssignment& assignment,
   if (options_.rounds_to_float16 && !is_vision_name(name) && !is_packed(value.dtype())) {
     value = host_cast(value, DType::kFloat16);
   }
-  if (adapter != nullptr) value = merge_adapter(value, *adapter);
+  if (adapter != nullptr) value = merge_adapter(value, *adapter, &pool_);
   if (is_packed(held.dtype) && value.dtype() != held.dtype) {
     QuantizedMatrix quantized = quantize_matrix(pool_, value, held.dtype, importance);
     value = std::move(quantized.weight);

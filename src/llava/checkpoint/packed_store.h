@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "llava/checkpoint/file_bytes.h"
+#include "llava/checkpoint/planned_tensor.h"
 #include "llava/checkpoint/tensor_source.h"
 #include "llava/core/hash.h"
 #include "llava/core/progress.h"
@@ -65,15 +66,6 @@ class PackedStore final : public TensorSource {
   std::vector<std::string> order_;  // by offset
   std::map<std::string, std::string> metadata_;
   uint64_t header_end_ = 0;
-};
-
-/// A tensor that will be written.
-struct PlannedTensor {
-  std::string name;
-  Shape shape;
-  DType dtype = DType::kFloat32;
-
-  int64_t num_bytes() const { return tensor_bytes(shape, dtype); }
 };
 
 /// Writes a packed store tensor by tensor; the header, whose size is known before, comes last, so

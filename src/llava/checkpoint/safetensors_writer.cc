@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
+#include "llava/checkpoint/safetensors_writer.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <set>
+#include <span>
+#include <utility>
 
 #include "llava/checkpoint/safetensors.h"
+#include "llava/core/check.h"
+#include "llava/core/error.h"
 #include "llava/core/json.h"
 
 namespace llava::checkpoint {
 namespace {
 
-std::string_view stored_name(DType dtype) {
-  switch (dtype) {
+constexpr std::string_view kMetadata = "__metadata__";
+
+std::string_view stored_name(const PlannedTensor& tensor) {
+  switch (tensor.dtype) {
     case DType::kFloat32:
       return "F32";
     case DType::kFloat16:
@@ -36,95 +38,89 @@ std::string_view stored_name(DType dtype) {
     case DType::kBool:
       return "BOOL";
     default:
-      fail(ErrorCode::kInternal, "{} tensors have no safetensors type", dtype_name(dtype));
+      fail(ErrorCode::kUnsupported,
+           "tensor '{}' is of type {}, which safetensors files do not have: write the weights it "
+           "was made from",
+           tensor.name, dtype_name(tensor.dtype));
   }
 }
 
-// A file that disappears again unless it is finished.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::filesystem::path& target)
-      : target_(target), path_(target.string() + ".tmp-" + std::to_string(::getpid())) {
-    file_ = std::fopen(path_.c_str(), "wb");
-    if (file_ == nullptr) {
-      fail(ErrorCode::kNotFound, "cannot create '{}': {}", path_, std::strerror(errno));
-    }
-  }
-  ~TemporaryFile() {
-    if (file_ != nullptr) std::fclose(file_);
-    if (!path_.empty()) std::remove(path_.c_str());
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  void write(const void* data, std::size_t size) {
-    if (size > 0 && std::fwrite(data, 1, size, file_) != size) refuse();
-  }
-
-  void finish() {
-    if (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0) refuse();
-    std::fclose(file_);
-    file_ = nullptr;
-    if (std::rename(path_.c_str(), target_.c_str()) != 0) {
-      fail(ErrorCode::kNotFound, "cannot rename '{}' to '{}': {}", path_, target_.string(),
-           std::strerror(errno));
-    }
-    path_.clear();
-  }
-
- private:
-  [[noreturn]] void refuse() {
-    fail(ErrorCode::kResourceExhausted, "cannot write '{}': {}", path_, std::strerror(errno));
-  }
-
-  std::filesystem::path target_;
-  std::string path_;
-  std::FILE* file_ = nullptr;
-};
-
-}  // namespace
-
-void write_safetensors(const std::filesystem::path& path,
-                       const std::vector<std::pair<std::string, Tensor>>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  // Widest types first, then by name, so that every tensor is aligned for its type.
-  std::vector<const std::pair<std::string, Tensor>*> order;
-  std::set<std::string_view> names;
-  for (const auto& item : tensors) {
-    if (!names.insert(item.first).second || item.first == "__metadata__") {
-      fail(ErrorCode::kInvalidArgument, "cannot write '{}': tensor name '{}' is {}", path.string(),
-           item.first, item.first == "__metadata__" ? "reserved" : "given twice");
-    }
-    order.push_back(&item);
-  }
-  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    const int64_t width_a = item_size(a->second.dtype());
-    const int64_t width_b = item_size(b->second.dtype());
-    return width_a != width_b ? width_a > width_b : a->first < b->first;
+// Sorted as they lie in the file.
+std::vector<PlannedTensor> in_file_order(const std::filesystem::path& path,
+                                         std::vector<PlannedTensor> tensors) {
+  std::sort(tensors.begin(), tensors.end(), [](const PlannedTensor& a, const PlannedTensor& b) {
+    const int64_t width_a = item_size(a.dtype), width_b = item_size(b.dtype);
+    return width_a != width_b ? width_a > width_b : a.name < b.name;
   });
+  std::vector<std::string_view> names;
+  for (const PlannedTensor& tensor : tensors) names.push_back(tensor.name);
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  const bool is_reserved = std::binary_search(names.begin(), names.end(), kMetadata);
+  if (twice != names.end() || is_reserved) {
+    fail(ErrorCode::kInvalidArgument, "cannot write '{}': tensor name '{}' is {}", path.string(),
+         is_reserved ? kMetadata : *twice, is_reserved ? "reserved" : "given twice");
+  }
+  return tensors;
+}
 
+std::string header_of(const std::vector<PlannedTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
   OrderedJson header = OrderedJson::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  if (!metadata.empty()) header[std::string(kMetadata)] = metadata;
   int64_t position = 0;
-  for (const auto* item : order) {
-    const int64_t end = position + item->second.num_bytes();
-    header[item->first] = {{"dtype", stored_name(item->second.dtype())},
-                           {"shape", item->second.shape()},
-                           {"data_offsets", {position, end}}};
+  for (const PlannedTensor& tensor : tensors) {
+    const int64_t end = position + tensor.num_bytes();
+    header[tensor.name] = {
+        {"dtype", stored_name(tensor)}, {"shape", tensor.shape}, {"data_offsets", {position, end}}};
     position = end;
   }
   std::string text = to_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  const uint64_t size = text.size();
+  return text;
+}
 
-  TemporaryFile file(path);
-  file.write(&size, sizeof(size));
-  file.write(text.data(), text.size());
-  for (const auto* item : order) {
-    const auto bytes = item->second.bytes();
-    file.write(bytes.data(), bytes.size());
+}  // namespace
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
+                                     std::vector<PlannedTensor> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : tensors_(in_file_order(path, std::move(tensors))), file_(path) {
+  const std::string header = header_of(tensors_, metadata);
+  const uint64_t size = header.size();
+  file_.write(std::as_bytes(std::span(&size, 1)));
+  file_.write(header);
+}
+
+void SafetensorsWriter::write(const Tensor& tensor) {
+  LLAVA_CHECK(next_ < tensors_.size() && tensor.shape() == tensors_[next_].shape &&
+              tensor.dtype() == tensors_[next_].dtype);
+  ++next_;
+  file_.write(tensor.bytes());
+}
+
+void SafetensorsWriter::flush() {
+  LLAVA_CHECK(next_ == tensors_.size());
+  file_.flush();
+}
+
+void SafetensorsWriter::finish() {
+  flush();
+  file_.finish();
+}
+
+void write_safetensors(const std::filesystem::path& path,
+                       const std::vector<std::pair<std::string, Tensor>>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<PlannedTensor> plan;
+  std::map<std::string_view, const Tensor*> by_name;
+  for (const auto& [name, tensor] : tensors) {
+    plan.push_back({name, tensor.shape(), tensor.dtype()});
+    by_name.emplace(name, &tensor);
   }
-  file.finish();
+  SafetensorsWriter writer(path, std::move(plan), metadata);
+  for (const PlannedTensor& tensor : writer.tensors()) writer.write(*by_name.at(tensor.name));
+  writer.finish();
 }
 
 }  // namespace llava::checkpoint

@@ -2,11 +2,10 @@
 #include "llava/checkpoint/vision_tower_folder.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <vector>
 
+#include "llava/checkpoint/hub_cache.h"
 #include "llava/core/error.h"
-#include "llava/core/file.h"
 #include "llava/core/log.h"
 
 namespace llava::checkpoint {
@@ -19,29 +18,6 @@ bool is_tower_folder(const fs::path& path) {
   return fs::is_regular_file(path / "config.json", ignored);
 }
 
-fs::path hub_cache() {
-  if (const char* home = std::getenv("HF_HOME"); home != nullptr && *home != '\0') {
-    return fs::path(home) / "hub";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    return fs::path(home) / ".cache" / "huggingface" / "hub";
-  }
-  return {};
-}
-
-fs::path hub_folder(const std::string& name) {
-  const fs::path cache = hub_cache();
-  // A hub name is "org/name" or "name"; anything else is a path.
-  const bool is_hub_name = !name.empty() && name.front() != '/' && name.front() != '.' &&
-                           std::count(name.begin(), name.end(), '/') <= 1 &&
-                           name.find("..") == std::string::npos;
-  if (cache.empty() || !is_hub_name) return {};
-  std::string folder = "models--" + name;
-  const std::size_t slash = folder.find('/');
-  if (slash != std::string::npos) folder.replace(slash, 1, "--");
-  return cache / folder;
-}
-
 // The folder beside `folder`: its parent, also when it is given as "." or with a trailing slash.
 fs::path parent_of(const fs::path& folder) {
   std::error_code error;
@@ -50,33 +26,6 @@ fs::path parent_of(const fs::path& folder) {
 }
 
 }  // namespace
-
-fs::path find_in_hub_cache(const std::string& name) {
-  const fs::path folder = hub_folder(name);
-  std::error_code error;
-  if (folder.empty() || !fs::is_directory(folder, error)) return {};
-  if (fs::is_regular_file(folder / "refs" / "main", error)) {
-    std::string revision = read_file(folder / "refs" / "main", 4096);
-    while (!revision.empty() && (revision.back() == '\n' || revision.back() == '\r')) {
-      revision.pop_back();
-    }
-    const bool is_plain = revision.find_first_of("/.") == std::string::npos;
-    if (is_plain && is_tower_folder(folder / "snapshots" / revision)) {
-      return folder / "snapshots" / revision;
-    }
-  }
-  fs::path newest;
-  fs::file_time_type newest_time{};
-  for (const auto& entry : fs::directory_iterator(folder / "snapshots", error)) {
-    if (!is_tower_folder(entry.path())) continue;
-    const auto time = fs::last_write_time(entry.path(), error);
-    if (newest.empty() || time > newest_time) {
-      newest = entry.path();
-      newest_time = time;
-    }
-  }
-  return newest;
-}
 
 fs::path resolve_vision_tower(const VisionTowerQuery& query) {
   std::vector<fs::path> tried;
@@ -121,16 +70,20 @@ fs::path resolve_vision_tower(const VisionTowerQuery& query) {
       return use(query.models_root / name.filename(), "models root");
     }
   }
-  if (const fs::path cached = find_in_hub_cache(query.name); !cached.empty()) {
-    return use(cached, "hub cache");
+  const auto hub_name = parse_hub_name(query.name);
+  if (hub_name) {
+    const fs::path cached = find_in_hub_cache(*hub_name);
+    if (!cached.empty() && is_tower_folder(cached)) return use(cached, "hub cache");
+    if (!hub_cache().empty()) tried.push_back(hub_cache() / hub_folder_name(hub_name->repo));
   }
-  if (const fs::path folder = hub_folder(query.name); !folder.empty()) tried.push_back(folder);
   std::string list;
   for (const fs::path& path : tried) list += "\n  " + path.string();
-  fail(ErrorCode::kNotFound,
-       "vision tower '{}' was not found; a folder with its config.json was looked for at:{}\n"
-       "download it there or give its folder with --vision-tower",
-       query.name, list);
+  fail(
+      ErrorCode::kNotFound,
+      "vision tower '{}' was not found; a folder with its config.json was looked for at:{}\n{}give "
+      "its folder with --vision-tower",
+      query.name, list,
+      hub_name ? fmt::format("fetch it with 'llava pull {}', or ", query.name) : "");
 }
 
 }  // namespace llava::checkpoint

@@ -18,13 +18,9 @@ struct VisionTowerQuery {
 
 /// The folder (one with a config.json) of a vision tower: the explicit one; else the name as a
 /// path inside the checkpoint's folder, beside it, in the current folder; else below the models
-/// root as org/name and name; else in the local Hugging Face cache (HF_HOME). The place used is
-/// logged.
+/// root as org/name and name; else in the hub's cache (hub_cache.h). The place used is logged.
 ///
 /// Throws: Error(kNotFound) listing everything that was tried.
 std::filesystem::path resolve_vision_tower(const VisionTowerQuery& query);
-
-/// Newest local snapshot of a hub repository in the Hugging Face cache, or an empty path.
-std::filesystem::path find_in_hub_cache(const std::string& name);
 
 }  // namespace llava::checkpoint

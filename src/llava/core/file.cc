@@ -8,48 +8,39 @@
 
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "llava/core/error.h"
 
 namespace llava {
 namespace {
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-// Opens a regular file and reports its size. O_NONBLOCK so that a FIFO in place of a file is an
-// error and not a hang.
-std::pair<int, uint64_t> open_regular(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
+// O_NONBLOCK so that a FIFO in place of a file is an error and not a hang.
+Descriptor open_to_read(const std::filesystem::path& path) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) {
     fail(ErrorCode::kNotFound, "cannot open '{}': {}", path.string(), std::strerror(errno));
   }
+  return file;
+}
+
+uint64_t regular_size(const Descriptor& file, const std::filesystem::path& path) {
   struct stat status {};
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     const char* kind = S_ISDIR(status.st_mode) ? "a directory" : "not a regular file";
-    ::close(fd);
     fail(ErrorCode::kBadFormat, "'{}' is {}, expected a file", path.string(), kind);
   }
-  return {fd, static_cast<uint64_t>(status.st_size)};
+  return static_cast<uint64_t>(status.st_size);
 }
 
 }  // namespace
 
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
-  const auto [fd, size] = open_regular(path);
-  const Descriptor descriptor(fd);
+  return read_file(open_to_read(path), path, max_bytes);
+}
+
+std::string read_file(const Descriptor& file, const std::filesystem::path& path,
+                      uint64_t max_bytes) {
+  const uint64_t size = regular_size(file, path);
   if (size > max_bytes) {
     fail(ErrorCode::kBadFormat, "'{}' has {} bytes, expected at most {}", path.string(), size,
          max_bytes);
@@ -57,7 +48,7 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   std::string content(size, '\0');
   std::size_t done = 0;
   while (done < content.size()) {
-    const ssize_t count = ::read(fd, content.data() + done, content.size() - done);
+    const ssize_t count = ::read(file.get(), content.data() + done, content.size() - done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       fail(ErrorCode::kBadFormat, "cannot read '{}': {}", path.string(), std::strerror(errno));
@@ -108,10 +99,10 @@ MappedFile::MappedFile(std::filesystem::path path, const std::byte* data, std::s
     : path_(std::move(path)), data_(data), size_(size) {}
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const auto [fd, size] = open_regular(path);
-  const Descriptor descriptor(fd);
+  const Descriptor file = open_to_read(path);
+  const uint64_t size = regular_size(file, path);
   if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(path, nullptr, 0));
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (data == MAP_FAILED) {
     fail(ErrorCode::kResourceExhausted, "cannot map '{}' ({} bytes): {}", path.string(), size,
          std::strerror(errno));

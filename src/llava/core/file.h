@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "llava/core/descriptor.h"
+
 namespace llava {
 
 /// Whole content of a regular file.
@@ -18,6 +20,9 @@ namespace llava {
 /// Throws: Error(kNotFound) if it does not exist or cannot be opened, Error(kBadFormat) if it is a
 /// directory or larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes);
+/// The same of a file that is open; `path` is its name in messages.
+std::string read_file(const Descriptor& file, const std::filesystem::path& path,
+                      uint64_t max_bytes);
 
 /// Writes beside the target and renames, so that a reader sees the old or the new content.
 ///

@@ -97,14 +97,16 @@ class LimitedBuilder {
 };
 
 template <class Document>
-Document parse_document(std::string_view text, std::string_view source) {
+Document parse_document(std::string_view text, std::string_view source,
+                        bool ignores_comments = false) {
   if (text.empty()) {
     fail(ErrorCode::kBadFormat, "{} is empty, expected JSON; get it again", source);
   }
   Document root;
   LimitedBuilder builder(root, source);
   try {
-    Document::sax_parse(text.begin(), text.end(), &builder);
+    Document::sax_parse(text.begin(), text.end(), &builder, Document::input_format_t::json,
+                        /*strict=*/true, ignores_comments);
   } catch (const typename Document::exception& e) {
     fail(ErrorCode::kBadFormat, "{}: not valid JSON: {}", source, reason_of(e.what()));
   }
@@ -128,6 +130,10 @@ std::string escape_line_ends(std::string text) {
 
 Json parse_json(std::string_view text, std::string_view source) {
   return parse_document<Json>(text, source);
+}
+
+OrderedJson parse_recipe(std::string_view text, std::string_view source) {
+  return parse_document<OrderedJson>(text, source, /*ignores_comments=*/true);
 }
 
 OrderedJson parse_ordered_json(std::string_view text, std::string_view source) {

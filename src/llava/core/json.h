@@ -32,6 +32,9 @@ Json parse_json(std::string_view text, std::string_view source);
 /// number.
 OrderedJson parse_ordered_json(std::string_view text, std::string_view source);
 
+/// The same for recipes: // and /* comments are skipped.
+OrderedJson parse_recipe(std::string_view text, std::string_view source);
+
 /// Reads and parses a JSON file of at most `max_bytes`.
 ///
 /// Throws: Error(kNotFound) or Error(kBadFormat), naming the file.

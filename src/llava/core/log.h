@@ -29,6 +29,9 @@ struct LogField {
 /// Throws: Error(kInvalidArgument) for an unknown level name. Threads: call once at start.
 void configure_log(std::string_view level_name, bool as_json);
 
+/// The level now in use: "warning", ...
+std::string_view current_log_level();
+
 /// Writes one line when `level` is enabled. Threads: safe.
 void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
 

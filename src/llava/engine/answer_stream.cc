@@ -49,13 +49,14 @@ AnswerUsage AnswerStream::usage() const {
 
 void AnswerStream::notify(std::unique_lock<std::mutex>& lock) {
   const std::function<void()> callback = callback_;
+  is_announced_ = true;
   lock.unlock();
   changed_.notify_all();
   if (callback) callback();
 }
 
 void AnswerStream::push(AnswerDelta delta) {
-  std::unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   const auto waiting = std::find_if(unread_.begin(), unread_.end(),
                                     [&](const AnswerDelta& d) { return d.choice == delta.choice; });
   if (unread_.empty()) oldest_unread_ = std::chrono::steady_clock::now();
@@ -64,11 +65,18 @@ void AnswerStream::push(AnswerDelta delta) {
   } else {
     waiting->text += delta.text;
     std::move(delta.tokens.begin(), delta.tokens.end(), std::back_inserter(waiting->tokens));
+    waiting->attention.insert(waiting->attention.end(), delta.attention.begin(),
+                              delta.attention.end());
     waiting->finish_reason = delta.finish_reason;
     waiting->stop_string = std::move(delta.stop_string);
     waiting->score = delta.score;
   }
-  notify(lock);
+  is_announced_ = false;
+}
+
+void AnswerStream::announce() {
+  std::unique_lock lock(mutex_);
+  if (!is_announced_) notify(lock);
 }
 
 void AnswerStream::end(const AnswerUsage& usage) {

@@ -3,6 +3,7 @@
 // AnswerStream: an answer on its way from the engine's thread to whoever asked.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -25,6 +26,9 @@ struct AnswerDelta {
   /// Text that is certain: whole characters, nothing that may belong to a stop string.
   std::string text;
   std::vector<TokenChoice> tokens;
+  /// Of a request that asks where an answer looked: for each of the tokens one number for every
+  /// token of the prompt's pictures, these one behind the other.
+  std::vector<float> attention;
   /// Set in a choice's last delta.
   std::optional<FinishReason> finish_reason;
   /// The stop string that ended the choice, when one did.
@@ -61,13 +65,18 @@ class AnswerStream {
   bool is_ended() const;
   /// Ends the request at the engine's next step; its choices finish with kCancelled.
   void cancel();
+  /// Whether its turn has come: something of it has been computed.
+  bool has_started() const { return has_started_.load(); }
   /// Sets what the engine's thread calls after each change; it must return at once.
   void on_change(std::function<void()> callback);
   /// Complete once the stream has ended.
   AnswerUsage usage() const;
 
   // The engine's side.
+  void note_started() { has_started_ = true; }
+  /// Whoever reads hears of it with the next `announce`, `end` or `fail`.
   void push(AnswerDelta delta);
+  void announce();
   void end(const AnswerUsage& usage);
   void fail(std::exception_ptr error);
   bool is_cancelled() const;
@@ -85,8 +94,10 @@ class AnswerStream {
   std::function<void()> callback_;
   std::exception_ptr error_;
   AnswerUsage usage_;
+  bool is_announced_ = true;  ///< what is unread
   bool is_cancelled_ = false;
   bool has_ended_ = false;
+  std::atomic<bool> has_started_{false};
 };
 
 }  // namespace llava::engine

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "llava/checkpoint/config_json.h"
 
@@ -24,8 +25,17 @@ struct CheckpointPlace {
   }
 };
 
-/// Resolves paths: a folder, a GGUF file, a name in the local hub cache; nothing at all is the
-/// bundled model. Logs where the published program would have gone by the name alone.
+/// What one path of the user's is: a folder or file here, else the snapshot of a model of the hub
+/// in its cache. `flag` names the path in messages.
+///
+/// Throws: Error(kNotFound) naming what was looked for; Error(kInvalidArgument) for a snapshot of
+/// several GGUF files.
+std::filesystem::path resolve_model_path(const std::string& path, std::string_view flag);
+
+/// Resolves paths: a folder, a GGUF file, a model of the hub ("org/name", "org/name@revision") that
+/// its cache holds; nothing at all is the bundled model. What exists as a path goes before what is
+/// called so on the hub. The base of a LoRA folder is the one it names when none is given and the
+/// cache has that. Logs where the published program would have gone by the name alone.
 ///
 /// Throws: Error(kNotFound) naming what was looked for; Error(kInvalidArgument) when a base is
 /// needed and missing, or given and useless; what reading the configuration throws.

@@ -23,9 +23,25 @@ bool Engine::unpin(const std::string& name) { return loop_->unpin(name); }
 
 std::vector<PinInfo> Engine::pins() { return loop_->pins(); }
 
+std::vector<float> Engine::embed_picture(const PreparedImage& picture, PicturePooling pooling) {
+  return loop_->embed_picture(picture, pooling);
+}
+
+std::vector<float> Engine::embed_text(std::span<const int32_t> ids) {
+  return loop_->embed_text(ids);
+}
+
+void Engine::drop_unused() { loop_->drop_unused(); }
+
 void Engine::flush_cache() { loop_->flush_cache(); }
 
 EngineStats Engine::stats() const { return loop_->stats(); }
+
+double Engine::silent_seconds() const { return loop_->silent_seconds(); }
+
+void Engine::watch_steps(std::function<void(const StepRecord&)> watcher) {
+  loop_->watch_steps(std::move(watcher));
+}
 
 void Engine::wait_until_idle() { loop_->wait_until_idle(); }
 

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,7 @@ namespace llava::engine {
 struct EngineConfig {
   SchedulerConfig scheduler;
   int32_t max_queued_requests = 256;
+  int64_t max_queued_tokens = 0;
   int32_t max_draft_tokens = 0;
   /// What a reader may leave unread, and for how long, before its request is ended; 0: no bound.
   /// For readers elsewhere. One in this process may be stopped (Ctrl-Z, a pager) for as long as it
@@ -37,6 +40,9 @@ struct EngineConfig {
     scheduler.describe(v);
     v.field("max-queued-requests", max_queued_requests, "requests that may wait; more are refused",
             in_range(1, 1 << 20));
+    v.field("max-queued-tokens", max_queued_tokens,
+            "tokens of their prompts, all together; 0: eight times what the KV cache holds",
+            at_least(int64_t{0}));
   }
 };
 
@@ -52,8 +58,9 @@ struct EngineStats {
   SchedulerStats scheduler;
   int32_t num_running = 0;
   int32_t num_waiting = 0;
-  int32_t pages_used = 0;    ///< by running sequences and pins
-  int32_t pages_cached = 0;  ///< by the prefix cache alone
+  int64_t queued_tokens = 0;  ///< of the prompts that wait
+  int32_t pages_used = 0;     ///< by running sequences and pins
+  int32_t pages_cached = 0;   ///< by the prefix cache alone
   int32_t pages_total = 0;
   int32_t page_size = 0;  ///< tokens
   int32_t pages_pinned = 0;
@@ -67,6 +74,14 @@ struct EngineStats {
   int64_t generated_tokens = 0;
   int64_t draft_tokens = 0;
   int64_t accepted_tokens = 0;
+};
+
+/// One step of the engine, for who watches it.
+struct StepRecord {
+  int32_t num_sequences = 0;
+  int32_t num_tokens = 0;      ///< positions computed, of prompts and answers
+  int64_t num_new_tokens = 0;  ///< tokens of answers that it gave
+  double seconds = 0;
 };
 
 /// A prefix that is held under a name.
@@ -107,10 +122,23 @@ class Engine {
   bool unpin(const std::string& name);
   /// Everything that is pinned, by name.
   std::vector<PinInfo> pins();
+  /// One vector for a picture or a text (runner.h), computed between two steps. Waits for it.
+  ///
+  /// Throws: Error(kInvalidArgument) for a text that is empty or longer than `capacity_tokens`.
+  std::vector<float> embed_picture(const PreparedImage& picture, PicturePooling pooling);
+  std::vector<float> embed_text(std::span<const int32_t> ids);
+  /// Forgets what nobody uses: cached prefixes and pictures, in memory.
+  void drop_unused();
   /// Waits until what is to be kept on disk is there.
   void flush_cache();
 
   EngineStats stats() const;
+  /// For how long its thread has been at one step; 0 while there is nothing to do. From any thread,
+  /// without waiting for the step.
+  double silent_seconds() const;
+  /// Calls `watcher` after each step that computed something, on the engine's thread; an empty one
+  /// ends that. When it returns, the watcher before is not called any more.
+  void watch_steps(std::function<void(const StepRecord&)> watcher);
   /// Waits until nothing runs or waits.
   void wait_until_idle();
   /// Most tokens that one sequence can have.

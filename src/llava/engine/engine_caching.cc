@@ -53,19 +53,24 @@ void EngineLoop::check_pin(const GenerationRequest& request) const {
   }
 }
 
+int32_t EngineLoop::pages_with_pin(const GenerationRequest& request,
+                                   std::span<const Symbol> symbols) const {
+  const auto pinned = symbols.first(static_cast<std::size_t>(tokens_to_pin(request)));
+  return scheduler_->tree().num_pages_if_pinned(request.pin, request.cache_salt, pinned);
+}
+
 std::exception_ptr EngineLoop::find_no_room(const GenerationRequest& request,
                                             std::span<const Symbol> symbols) const {
   const PrefixTree& tree = scheduler_->tree();
   const int32_t page_size = config_.scheduler.page_size;
   if (!request.pin.empty()) {
-    const auto pinned = symbols.first(static_cast<std::size_t>(tokens_to_pin(request)));
-    const int32_t num_pages = tree.num_pages_if_pinned(request.pin, request.cache_salt, pinned);
+    const int32_t num_pages = pages_with_pin(request, symbols);
     if (num_pages > scheduler_->max_pinned_pages()) {
       return std::make_exception_ptr(Error(
           ErrorCode::kResourceExhausted,
           fmt::format("with the {} tokens of '{}' pins would hold {} tokens of the KV cache, but "
                       "they may hold {} of its {}: unpin something or give the cache more memory",
-                      pinned.size(), request.pin, int64_t{num_pages} * page_size,
+                      tokens_to_pin(request), request.pin, int64_t{num_pages} * page_size,
                       int64_t{scheduler_->max_pinned_pages()} * page_size, capacity_tokens())));
     }
   }
@@ -142,6 +147,26 @@ bool EngineLoop::unpin(const std::string& name) {
     const bool was_on_disk = cache_ && cache_->remove_pin(name);
     publish_stats();
     return was_in_memory || was_on_disk;
+  });
+}
+
+std::vector<float> EngineLoop::embed_picture(const PreparedImage& picture, PicturePooling pooling) {
+  return on_thread([&] { return runner_->embed_picture(picture, pooling); });
+}
+
+std::vector<float> EngineLoop::embed_text(std::span<const int32_t> ids) {
+  if (ids.empty() || std::cmp_greater(ids.size(), capacity_tokens())) {
+    fail(ErrorCode::kInvalidArgument, "the text has {} tokens, expected 1 to {}", ids.size(),
+         capacity_tokens());
+  }
+  return on_thread([&] { return runner_->embed_text(ids); });
+}
+
+void EngineLoop::drop_unused() {
+  on_thread([&] {
+    if (scheduler_) drop_caches();
+    publish_stats();
+    return 0;
   });
 }
 

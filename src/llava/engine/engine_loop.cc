@@ -13,6 +13,12 @@
 #include "llava/engine/request_check.h"
 
 namespace llava::engine {
+namespace {
+
+/// Prompts that may wait, in sizes of the KV cache.
+constexpr int64_t kQueuedTokensPerCapacity = 8;
+
+}  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, const EngineMemory& memory,
                        std::unique_ptr<Runner> runner, const text::Tokenizer& tokenizer,
@@ -25,13 +31,19 @@ EngineLoop::EngineLoop(const EngineConfig& config, const EngineMemory& memory,
       tokenizer_(tokenizer),
       num_vocab_(num_vocab),
       cache_(std::move(cache)),
-      inbox_(config.max_queued_requests) {
+      inbox_(config.max_queued_requests,
+             config.max_queued_tokens > 0 ? config.max_queued_tokens
+                                          : kQueuedTokensPerCapacity * int64_t{capacity_tokens()}) {
   open_scheduler();
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
 }
 
 std::shared_ptr<AnswerStream> EngineLoop::submit(GenerationRequest request) {
-  check_request(request, capacity_tokens(), num_vocab_);
+  check_request(request, {.capacity_tokens = capacity_tokens(),
+                          .num_vocab = num_vocab_,
+                          .num_layers = runner_->num_layers()});
+  const bool can_pin = config_.scheduler.prefix_cache == "on" && tokens_to_pin(request) > 0;
+  if (request.pin_is_optional && !can_pin) request.pin.clear();
   if (!request.pin.empty()) check_pin(request);
   auto stream = std::make_shared<AnswerStream>();
   count(&EngineStats::received);
@@ -45,7 +57,16 @@ std::shared_ptr<AnswerStream> EngineLoop::submit(GenerationRequest request) {
 }
 
 EngineStats EngineLoop::stats() const {
-  return stats_.with([](const EngineStats& stats) { return stats; });
+  EngineStats stats = stats_.with([](const EngineStats& current) { return current; });
+  stats.queued_tokens = inbox_.num_queued_tokens();
+  return stats;
+}
+
+double EngineLoop::silent_seconds() const {
+  const auto busy_since = inbox_.busy_since();
+  if (!busy_since) return 0;
+  const Clock::time_point last_turn{Clock::duration(last_turn_.load())};
+  return std::chrono::duration<double>(Clock::now() - std::max(*busy_since, last_turn)).count();
 }
 
 void EngineLoop::open_scheduler() {
@@ -56,6 +77,7 @@ void EngineLoop::open_scheduler() {
 void EngineLoop::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     if (active_.empty()) inbox_.wait_for_work(stop);
+    last_turn_ = Clock::now().time_since_epoch().count();
     try {
       while (const auto command = inbox_.next_command()) (*command)();
       take_arrivals();
@@ -74,15 +96,27 @@ void EngineLoop::run(const std::stop_token& stop) {
 }
 
 void EngineLoop::step() {
-  const auto now =
-      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch());
+  const auto start = Clock::now();
+  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(start.time_since_epoch());
   StepPlan plan = scheduler_->plan(now.count());
   for (const SequenceId sequence : scheduler_->take_exhausted()) exhaust(sequence);
   note_started(plan);
+  note_looks(plan);
   for (const uint64_t image : plan.images_to_drop) runner_->drop(image);
   encode(plan);
+  StepRecord record{.num_sequences = static_cast<int32_t>(plan.items.size())};
+  for (const StepItem& item : plan.items) {
+    record.num_tokens += static_cast<int32_t>(item.symbols.size());
+  }
+  const int64_t generated_before = generated_tokens_;
   run_items(plan);
   draft();
+  record.num_new_tokens = generated_tokens_ - generated_before;
+  record.seconds = ms_between(start, Clock::now()) / 1000;
+  if (record.num_tokens == 0) return;
+  watcher_.with([&](const auto& watcher) {
+    if (watcher) watcher(record);
+  });
 }
 
 void EngineLoop::draft() {
@@ -100,7 +134,19 @@ void EngineLoop::note_started(const StepPlan& plan) {
     active->started = now;
     active->usage.cached_tokens = scheduler_->num_cached_tokens(active->root);
     active->usage.queue_ms = ms_between(active->submitted, now);
-    inbox_.leave_queue();
+    inbox_.leave_queue(active->request.prompt.ids.size());
+    active->stream->note_started();
+  }
+}
+
+void EngineLoop::note_looks(StepPlan& plan) {
+  for (StepItem& item : plan.items) {
+    const GenerationRequest& request = owner_of(item.sequence)->request;
+    if (!request.look) continue;
+    item.look.emplace().layer = request.look->layer;
+    for (const text::ImageSpan& span : request.prompt.images) {
+      item.look->ranges.push_back({.begin = span.offset, .end = span.offset + span.num_tokens});
+    }
   }
 }
 
@@ -157,25 +203,31 @@ std::exception_ptr EngineLoop::try_run(const StepPlan& plan) {
 void EngineLoop::deliver(const StepPlan& plan) {
   scheduler_->complete(plan);
   std::vector<PinToStore> pins;
-  int64_t row = 0;
-  const auto width = static_cast<std::size_t>(logits_.vocab_size);
+  std::vector<std::shared_ptr<AnswerStream>> changed;
+  std::span<float> logits(logits_.values);
+  std::span<float> maps(logits_.maps);
   for (const StepItem& item : plan.items) {
     const int32_t num_rows = item.num_logits();
     if (num_rows == 0) continue;
+    Active* const active = owner_of(item.sequence);
+    const int32_t width = item.look ? static_cast<int32_t>(model::num_positions(item.look->ranges))
+                                    : logits_.vocab_size;
+    std::span<float>& values = item.look ? maps : logits;
+    const auto count = static_cast<std::size_t>(num_rows) * static_cast<std::size_t>(width);
     const LogitRows rows{.sequence = item.sequence,
                          .first_position = item.num_past + item.first_logits,
-                         .vocab_size = logits_.vocab_size,
-                         .values = std::span(logits_.values)
-                                       .subspan(static_cast<std::size_t>(row) * width,
-                                                static_cast<std::size_t>(num_rows) * width)};
-    row += num_rows;
-    Active* const active = owner_of(item.sequence);
+                         .width = width,
+                         .values = values.first(count)};
+    values = values.subspan(count);
     if (active == nullptr) continue;
     if (!active->request.pin.empty() && !active->is_pinned) {
       if (auto pinned = pin(*active)) pins.push_back(std::move(*pinned));
     }
+    changed.push_back(active->stream);
     advance(*active, rows);
   }
+  // All together: waking those who carry answers away takes a while, and once is enough.
+  for (const auto& stream : changed) stream->announce();
   // Behind the tokens, which are waited for.
   for (PinToStore& pinned : pins) store(std::move(pinned));
 }

@@ -6,9 +6,11 @@
 // something fails.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,8 +39,15 @@ class EngineLoop {
   std::shared_ptr<AnswerStream> submit(GenerationRequest request);
   bool unpin(const std::string& name);
   std::vector<PinInfo> pins();
+  std::vector<float> embed_picture(const PreparedImage& picture, PicturePooling pooling);
+  std::vector<float> embed_text(std::span<const int32_t> ids);
+  void drop_unused();
   void flush_cache();
   EngineStats stats() const;
+  void watch_steps(std::function<void(const StepRecord&)> watcher) {
+    watcher_.with([&](auto& kept) { kept = std::move(watcher); });
+  }
+  double silent_seconds() const;
   void wait_until_idle() { inbox_.wait_until_idle(); }
   int32_t capacity_tokens() const { return memory_.num_pages * config_.scheduler.page_size; }
 
@@ -76,6 +85,8 @@ class EngineLoop {
   void run(const std::stop_token& stop);
   void step();
   void note_started(const StepPlan& plan);
+  /// Items of requests that ask where an answer looked say so.
+  void note_looks(StepPlan& plan);
   void encode(StepPlan& plan);
   void run_items(StepPlan& plan);
   /// What the runner threw, or null.
@@ -107,6 +118,8 @@ class EngineLoop {
   /// Throws: Error(kInvalidArgument) when this cannot be pinned.
   void check_pin(const GenerationRequest& request) const;
   int32_t tokens_to_pin(const GenerationRequest& request) const;
+  /// Pages that pins would hold with this request's.
+  int32_t pages_with_pin(const GenerationRequest& request, std::span<const Symbol> symbols) const;
   /// Why the prompt has no place beside what is pinned, or null.
   std::exception_ptr find_no_room(const GenerationRequest& request,
                                   std::span<const Symbol> symbols) const;
@@ -131,6 +144,7 @@ class EngineLoop {
   /// A batch failed: each of its items is tried alone.
   void run_one_by_one(StepPlan& plan);
   void make_room();
+  void drop_caches();
   /// The request has failed.
   void drop(Active& active, const std::exception_ptr& error);
   void fail_all(const std::exception_ptr& error);
@@ -145,8 +159,10 @@ class EngineLoop {
   const int32_t num_vocab_;
   const std::unique_ptr<PersistentCache> cache_;  ///< null: none
   ImageRegistry registry_;
+  std::atomic<Clock::rep> last_turn_{0};  ///< when its thread last took stock
   RequestInbox inbox_;
   Guarded<EngineStats> stats_;
+  Guarded<std::function<void(const StepRecord&)>> watcher_;
 
   // The thread's own.
   std::optional<Scheduler> scheduler_;

@@ -86,6 +86,10 @@ void EngineLoop::run_one_by_one(StepPlan& plan) {
 
 void EngineLoop::make_room() {
   log_warning("engine_out_of_memory", {{"action", "dropping what the caches hold unused"}});
+  drop_caches();
+}
+
+void EngineLoop::drop_caches() {
   for (const uint64_t image : scheduler_->free_caches()) runner_->drop(image);
 }
 
@@ -99,7 +103,7 @@ void EngineLoop::drop(Active& active, const std::exception_ptr& error) {
 
 void EngineLoop::fail_all(const std::exception_ptr& error) {
   for (const auto& [number, active] : active_) {
-    if (!active->started) inbox_.leave_queue();
+    if (!active->started) inbox_.leave_queue(active->request.prompt.ids.size());
     active->stream->fail(as_error(error));
     count(&EngineStats::failed);
   }

@@ -13,13 +13,14 @@ namespace llava::engine {
 void EngineLoop::take_arrivals() {
   while (std::optional<Arrival> arrival = inbox_.next()) {
     const std::shared_ptr<AnswerStream> stream = arrival->stream;
+    const std::size_t num_tokens = arrival->request.prompt.ids.size();
     try {
       if (!scheduler_) open_scheduler();
       begin(std::move(*arrival));
     } catch (...) {
       // It may have come any way.
       std::erase_if(active_, [&](const auto& entry) { return entry.second->stream == stream; });
-      inbox_.leave_queue();
+      inbox_.leave_queue(num_tokens);
       stream->fail(as_error(std::current_exception()));
       count(&EngineStats::failed);
       throw;
@@ -38,8 +39,12 @@ void EngineLoop::begin(Arrival arrival) {
   }
   active->usage.prompt_tokens = static_cast<int32_t>(active->request.prompt.ids.size());
   std::vector<Symbol> symbols = symbols_of(*active);
+  if (active->request.pin_is_optional && !active->request.pin.empty() &&
+      pages_with_pin(active->request, symbols) > scheduler_->max_pinned_pages()) {
+    active->request.pin.clear();
+  }
   if (const std::exception_ptr refusal = find_no_room(active->request, symbols)) {
-    inbox_.leave_queue();
+    inbox_.leave_queue(active->request.prompt.ids.size());
     count(&EngineStats::rejected);
     active->stream->fail(refusal);
     return;
@@ -150,7 +155,8 @@ void EngineLoop::exhaust(SequenceId sequence) {
   Active* const active = owner_of(sequence);
   if (active == nullptr) return;
   active->task->exhaust(sequence);
-  if (active->task->sequences().empty()) retire(*active);
+  if (active->task->sequences().empty()) return retire(*active);
+  active->stream->announce();
 }
 
 void EngineLoop::retire(Active& active) {
@@ -175,7 +181,7 @@ void EngineLoop::retire(Active& active) {
 }
 
 void EngineLoop::forget(Active& active) {
-  if (!active.started) inbox_.leave_queue();
+  if (!active.started) inbox_.leave_queue(active.request.prompt.ids.size());
   std::erase_if(owners_, [&](const auto& entry) { return entry.second == active.number; });
   active_.erase(active.number);
 }

@@ -5,15 +5,25 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "llava/engine/generation.h"
 #include "llava/engine/prepared_image.h"
+#include "llava/model/attention_maps.h"
 #include "llava/text/grammar/matcher.h"
 #include "llava/text/multimodal_sequence.h"
 
 namespace llava::engine {
+
+/// Asks where a given answer to the prompt looked: for each of its tokens the attention that the
+/// position which chose it (the one before it) pays to every token of the prompt's pictures, as
+/// model::AttentionMaps has it.
+struct LookRequest {
+  std::vector<int32_t> answer;
+  int32_t layer = model::kAllLayers;
+};
 
 /// Everything a request needs; checked by Engine::submit.
 struct GenerationRequest {
@@ -28,6 +38,8 @@ struct GenerationRequest {
   /// has none, cut to whole pages of the KV cache, stays cached under this name until it is
   /// unpinned or the name is given to another; on disk too where the engine has a cache there.
   std::string pin;
+  /// Where it cannot be pinned, answer without.
+  bool pin_is_optional = false;
   /// Ids with placeholders, and where the pictures are in them.
   text::MultimodalSequence prompt;
   std::vector<PreparedImage> images;
@@ -42,6 +54,16 @@ struct GenerationRequest {
   /// When not empty, nothing is generated: these answers are scored, one choice each, token by
   /// token.
   std::vector<std::vector<int32_t>> scored_answers;
+  /// When set, nothing is generated: the answer is one delta after the other of the given tokens
+  /// with their attention.
+  std::optional<LookRequest> look;
+
+  /// Tokens of all pictures of the prompt.
+  int64_t num_picture_tokens() const {
+    int64_t count = 0;
+    for (const text::ImageSpan& span : prompt.images) count += span.num_tokens;
+    return count;
+  }
 };
 
 }  // namespace llava::engine

@@ -15,6 +15,7 @@ void GenerationTask::finish(SequenceId sequence) {
 }
 
 std::unique_ptr<GenerationTask> make_task(const TaskContext& context, SequenceId root) {
+  if (context.request.look) return make_look_task(context, root);
   if (!context.request.scored_answers.empty()) return make_scoring_task(context, root);
   if (context.request.params.num_beams > 1) return make_beam_task(context, root);
   return make_choices_task(context, root);

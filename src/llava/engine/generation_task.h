@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a running request does with the logits of its sequences: one task for sampled or greedy
-// choices, one for beam search, one for scoring given answers. Tasks live on the engine's thread.
+// choices, one for beam search, one for scoring given answers, one for where these looked. Tasks
+// live on the engine's thread.
 #pragma once
 
 #include <cstdint>
@@ -18,20 +19,25 @@
 
 namespace llava::engine {
 
-/// The logits after consecutive positions of one sequence.
+/// The logits after consecutive positions of one sequence; for a request that asks where an answer
+/// looked, the positions' maps of attention.
 struct LogitRows {
   SequenceId sequence = 0;
   /// Position of the symbol that the first row follows.
   int32_t first_position = 0;
-  int32_t vocab_size = 0;
+  int32_t width = 0;  ///< of a row: the vocabulary's size, or the map's
   std::span<float> values;
 
-  int32_t size() const { return static_cast<int32_t>(values.size()) / vocab_size; }
+  int32_t size() const { return static_cast<int32_t>(values.size()) / width; }
   std::span<float> row(int32_t index) const {
-    return values.subspan(static_cast<std::size_t>(index) * static_cast<std::size_t>(vocab_size),
-                          static_cast<std::size_t>(vocab_size));
+    return values.subspan(static_cast<std::size_t>(index) * static_cast<std::size_t>(width),
+                          static_cast<std::size_t>(width));
   }
 };
+
+/// Tokens of an answer whose looks go into one step, so that their maps take little memory and
+/// other answers wait little.
+inline constexpr std::size_t kLookTokensPerStep = 32;
 
 /// What a task works with; all of it outlives the task.
 struct TaskContext {
@@ -91,5 +97,6 @@ std::unique_ptr<GenerationTask> make_task(const TaskContext& context, SequenceId
 std::unique_ptr<GenerationTask> make_choices_task(const TaskContext& context, SequenceId root);
 std::unique_ptr<GenerationTask> make_beam_task(const TaskContext& context, SequenceId root);
 std::unique_ptr<GenerationTask> make_scoring_task(const TaskContext& context, SequenceId root);
+std::unique_ptr<GenerationTask> make_look_task(const TaskContext& context, SequenceId root);
 
 }  // namespace llava::engine

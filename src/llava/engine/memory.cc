@@ -33,12 +33,25 @@ std::optional<int64_t> read_number(const char* path) {
   return std::nullopt;
 }
 
-// Limit of a version 2 control group less what it uses, as containers see it.
+// Pages of files that a version 2 control group is charged for: the system drops them when it needs
+// their memory, as MemAvailable takes for granted.
+int64_t container_file_cache() {
+  std::ifstream file("/sys/fs/cgroup/memory.stat");
+  int64_t sum = 0;
+  std::string key;
+  int64_t value = 0;
+  while (file >> key >> value) {
+    if (key == "active_file" || key == "inactive_file") sum += value;
+  }
+  return sum;
+}
+
+// Limit of a version 2 control group less what it cannot do without, as containers see it.
 std::optional<int64_t> container_available() {
   const auto limit = read_number("/sys/fs/cgroup/memory.max");
   const auto used = read_number("/sys/fs/cgroup/memory.current");
   if (!limit || !used) return std::nullopt;
-  return std::max<int64_t>(0, *limit - *used);
+  return std::clamp<int64_t>(*limit - *used + container_file_cache(), 0, *limit);
 }
 
 }  // namespace
@@ -70,7 +83,7 @@ void require_memory(std::span<const MemoryPart> parts, std::string_view what) {
   const auto available = available_memory_bytes();
   if (!available || sum <= *available) return;
   fail(ErrorCode::kResourceExhausted,
-       "{} needs {:.0f} MiB ({}), but {:.0f} MiB of memory are available beside the weights: close "
+       "{} needs {:.0f} MiB ({}), but {:.0f} MiB of memory are available: close "
        "other programs, ask for less at a time, or choose a smaller model or --kv-dtype int8",
        what, static_cast<double>(sum) / kMiB, list, static_cast<double>(*available) / kMiB);
 }

@@ -72,7 +72,7 @@ bool is_of_vision(const std::string& name) {
 }  // namespace
 
 ModelIdentity identify_model(Context& ctx, model::LlavaModel& model) {
-  // The geometry of pictures is part of their recipe (image_recipe.h).
+  // The geometry of pictures is part of their recipe (picture_recipe.h).
   const auto& [decoder, has_vision, vision, projector, layers, geometry, has_newline] =
       model.config;
   const std::string program =

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "llava/core/check.h"
@@ -17,6 +19,7 @@ struct FlatStep {
   std::vector<int32_t> positions;
   std::vector<SequenceSlice> slices;
   std::vector<int32_t> wanted;  ///< rows whose logits are wanted
+  std::vector<model::AttentionMapRequest> looks;
 };
 
 FlatStep flatten(const StepPlan& plan) {
@@ -28,7 +31,13 @@ FlatStep flatten(const StepPlan& plan) {
       const Symbol& symbol = item.symbols[static_cast<std::size_t>(i)];
       flat.ids.push_back(symbol.image == 0 ? symbol.value : text::kPlaceholderId);
       flat.positions.push_back(item.num_past + i);
-      if (i >= item.first_logits) flat.wanted.push_back(first + i);
+      if (i >= item.first_logits && !item.look) flat.wanted.push_back(first + i);
+    }
+    if (item.look && item.num_logits() > 0) {
+      flat.looks.push_back({.sequence = static_cast<int32_t>(flat.slices.size()),
+                            .first_row = item.first_logits,
+                            .layer = item.look->layer,
+                            .ranges = item.look->ranges});
     }
     flat.slices.push_back({.first_token = first,
                            .num_tokens = count,
@@ -36,6 +45,20 @@ FlatStep flatten(const StepPlan& plan) {
                            .pages = item.pages});
   }
   return flat;
+}
+
+/// The mean of rows [first, end) of a matrix.
+std::vector<float> mean_of_rows(Context& ctx, const Tensor& rows_TD, int64_t first, int64_t end) {
+  const Tensor host = host_to_float32(ops::to_host(ctx, rows_TD.rows(first, end)));
+  const auto width = static_cast<std::size_t>(host.dim(1));
+  std::vector<double> sums(width, 0.0);
+  const auto values = host.data<float>();
+  for (std::size_t i = 0; i < values.size(); ++i) sums[i % width] += values[i];
+  std::vector<float> mean(width);
+  for (std::size_t i = 0; i < width; ++i) {
+    mean[i] = static_cast<float>(sums[i] / static_cast<double>(end - first));
+  }
+  return mean;
 }
 
 }  // namespace
@@ -49,6 +72,35 @@ ModelRunner::ModelRunner(const Context& ctx, const model::LlavaModel& model, DTy
 void ModelRunner::encode(uint64_t image, const PreparedImage& picture) {
   put_features(image, model_.merge_tiles(ctx_, model_.encode_tiles(ctx_, picture.pixels_ICHW),
                                          {&picture.layout, 1}));
+}
+
+std::vector<float> ModelRunner::embed_picture(const PreparedImage& picture,
+                                              PicturePooling pooling) {
+  const Tensor first_tile = picture.pixels_ICHW.rows(0, 1);
+  const bool is_projected = pooling == PicturePooling::kProjected;
+  const Tensor rows_IRD = is_projected ? model_.encode_tiles(ctx_, first_tile)
+                                       : model_.tower_features(ctx_, first_tile);
+  const int64_t num_rows = rows_IRD.dim(1);
+  const Tensor rows = rows_IRD.reshape({num_rows, rows_IRD.dim(2)});
+  switch (pooling) {
+    case PicturePooling::kClassToken:
+      return mean_of_rows(ctx_, rows, 0, 1);
+    case PicturePooling::kMean:
+      return mean_of_rows(ctx_, rows, 1, num_rows);
+    case PicturePooling::kProjected:
+      break;
+  }
+  return mean_of_rows(ctx_, rows, 0, num_rows);
+}
+
+std::vector<float> ModelRunner::embed_text(std::span<const int32_t> ids) {
+  std::vector<int32_t> positions(ids.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  const SequenceSlice slice{
+      .first_token = 0, .num_tokens = static_cast<int32_t>(ids.size()), .num_past = 0, .pages = {}};
+  const Tensor x_TD = model_.embed(ctx_, ids, {}, {});
+  const Tensor hidden_TD = model_.decode(ctx_, x_TD, positions, {&slice, 1}, nullptr);
+  return mean_of_rows(ctx_, hidden_TD, 0, hidden_TD.dim(0));
 }
 
 void ModelRunner::put_features(uint64_t image, Tensor rows_TD) {
@@ -103,12 +155,20 @@ void ModelRunner::run(const StepPlan& plan, StepLogits& logits) {
   for (const PageCopy& copy : plan.copies) {
     pages_.copy(ctx_, copy.from, copy.to, copy.num_tokens);
   }
-  const FlatStep flat = flatten(plan);
+  FlatStep flat = flatten(plan);
   std::vector<model::FeatureRun> runs;
   const Tensor rows = image_rows(plan, runs);
   const Tensor x_TD = model_.embed(ctx_, flat.ids, rows, runs);
   KvCacheView view = pages_.view();
-  Tensor hidden_TD = model_.decode(ctx_, x_TD, flat.positions, flat.slices, &view);
+  const std::size_t num_looks = flat.looks.size();
+  model::AttentionMaps maps(std::move(flat.looks));
+  Tensor hidden_TD = model_.decode(ctx_, x_TD, flat.positions, flat.slices, &view, {},
+                                   num_looks > 0 ? &maps : nullptr);
+  logits.maps.clear();
+  for (std::size_t i = 0; i < num_looks; ++i) {
+    const std::vector<float> map = maps.map(i);
+    logits.maps.insert(logits.maps.end(), map.begin(), map.end());
+  }
   logits.vocab_size = model_.config.decoder.vocab_size;
   logits.values.clear();
   if (flat.wanted.empty()) return;

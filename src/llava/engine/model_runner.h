@@ -22,6 +22,8 @@ class ModelRunner final : public Runner {
               int32_t page_size);
 
   void encode(uint64_t image, const PreparedImage& picture) override;
+  std::vector<float> embed_picture(const PreparedImage& picture, PicturePooling pooling) override;
+  std::vector<float> embed_text(std::span<const int32_t> ids) override;
   void drop(uint64_t image) override { features_.erase(image); }
   void drop_all() noexcept override { features_.clear(); }
   std::vector<std::byte> read_features(uint64_t image) override;
@@ -34,6 +36,7 @@ class ModelRunner final : public Runner {
   void write_pages(std::span<const int32_t> pages, std::span<const std::byte> bytes) override {
     pages_.write(ctx_, pages, bytes);
   }
+  int32_t num_layers() const override { return model_.config.decoder.num_hidden_layers; }
   void run(const StepPlan& plan, StepLogits& logits) override;
 
   /// Keeps rows that were computed elsewhere as a picture's features: [num_tokens, D].

@@ -9,6 +9,7 @@
 #include "llava/engine/draft_model.h"
 #include "llava/engine/draft_pace.h"
 #include "llava/engine/draft_vocabulary.h"
+#include "llava/engine/mapped_weights.h"
 #include "llava/engine/memory.h"
 #include "llava/engine/model_identity.h"
 #include "llava/engine/model_runner.h"
@@ -22,11 +23,11 @@ constexpr int64_t kMiB = int64_t{1} << 20;
 // Tokens of the KV cache: what was asked for, else twice the context as far as half of the free
 // memory goes.
 int64_t choose_tokens(const Pretrained& pretrained, const EngineOptions& options,
-                      int64_t least_tokens, int64_t bytes_per_token) {
+                      int64_t least_tokens, int64_t bytes_per_token, int64_t mapped_bytes) {
   if (options.kv_cache_tokens > 0) return std::max<int64_t>(options.kv_cache_tokens, least_tokens);
   int64_t tokens = int64_t{2} * pretrained.context_length();
   if (const auto available = available_memory_bytes()) {
-    tokens = std::min(tokens, *available / 2 / bytes_per_token);
+    tokens = std::min(tokens, (*available - mapped_bytes) / 2 / bytes_per_token);
   }
   return std::max(tokens, least_tokens);
 }
@@ -53,8 +54,10 @@ Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, i
         KvPages::bytes_per_token(draft->model->config.decoder, caches.draft_kv_dtype);
   }
   const int64_t page_size = options.config.scheduler.page_size;
-  int64_t tokens =
-      choose_tokens(pretrained, options, least_tokens, bytes_per_token + draft_bytes_per_token);
+  int64_t mapped_bytes = mapped_weight_bytes(*pretrained.model);
+  if (draft != nullptr) mapped_bytes += mapped_weight_bytes(*draft->model);
+  int64_t tokens = choose_tokens(pretrained, options, least_tokens,
+                                 bytes_per_token + draft_bytes_per_token, mapped_bytes);
   caches.num_pages = static_cast<int32_t>((tokens + page_size - 1) / page_size);
   tokens = caches.num_pages * page_size;
   const StepSize step = largest_step(options.config, tokens, least_tokens);
@@ -63,10 +66,16 @@ Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, i
       {fmt::format("a step of {} tokens", step.num_tokens),
        std::max(step_scratch_bytes(model, step),
                 encode_scratch_bytes(model, most_tiles(pretrained.geometry)))}};
+  if (model.config.has_vision) {
+    parts.push_back(
+        {"where an answer looked",
+         look_scratch_bytes(model, std::min<int64_t>(tokens, pretrained.context_length()))});
+  }
   if (draft != nullptr) {
     parts.push_back({"the draft model's KV cache", tokens * draft_bytes_per_token});
     parts.push_back({"a step of the draft model", step_scratch_bytes(*draft->model, step)});
   }
+  if (mapped_bytes > 0) parts.push_back({"the weights in mapped files", mapped_bytes});
   require_memory(parts, "the engine");
   caches.encoder_bytes = options.encoder_cache_mb * kMiB;
   int64_t sum = 0;

@@ -31,8 +31,8 @@ struct EngineOptions {
             "repeats itself and from --draft-model; 0: none",
             in_range(0, 16));
     v.field("draft-model", draft_model,
-            "smaller text model with the same tokenizer, a folder or GGUF, whose guesses the model "
-            "verifies (same answers)");
+            "smaller text model with the same tokenizer (folder, GGUF or org/name) whose guesses "
+            "the model verifies (same answers)");
     v.field("kv-dtype", kv_dtype,
             "type of the KV cache: auto is float16 beside packed weights, else the compute type",
             one_of({"auto", "f32", "f16", "bf16", "int8", "float32", "float16", "bfloat16"}));

@@ -39,9 +39,11 @@ struct LoadRequest {
   template <class V>
   void describe(V& v) {
     v.field("model-path", model_path,
-            "checkpoint: a folder, or a GGUF language model; without it the bundled model is used");
-    v.field("model-base", model_base,
-            "base language model (folder or GGUF) of a LoRA or projector-only checkpoint");
+            "checkpoint: a folder, a GGUF language model, or org/name of the hub; without it the "
+            "bundled model is used");
+    v.field(
+        "model-base", model_base,
+        "base language model (folder, GGUF or org/name) of a LoRA or projector-only checkpoint");
     v.field("model-name", model_name,
             "name to choose template and tokenizer form by, instead of the path's last part");
     v.field("vision-tower", vision_tower,

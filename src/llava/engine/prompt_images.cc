@@ -7,7 +7,7 @@
 #include "llava/core/error.h"
 #include "llava/engine/checkpoint_images.h"
 #include "llava/engine/checkpoint_text.h"
-#include "llava/engine/image_recipe.h"
+#include "llava/image/picture_recipe.h"
 #include "llava/image/preprocess.h"
 #include "llava/image/resize.h"
 #include "llava/text/conversation.h"
@@ -47,7 +47,7 @@ PreparedImage prepare(const Pretrained& pretrained, const image::RgbImage& pictu
       Tensor::view_of(values, std::as_bytes(std::span(*values)), shape, DType::kFloat32);
   prepared.key = image_key({.size = picture.size,
                             .pixels = picture.pixels,
-                            .recipe = preprocessing_recipe(pretrained.processor, geometry)});
+                            .recipe = image::preprocessing_recipe(pretrained.processor, geometry)});
   return prepared;
 }
 

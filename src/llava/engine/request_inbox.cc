@@ -14,9 +14,16 @@ void RequestInbox::push(Arrival arrival) {
       fail(ErrorCode::kUnavailable,
            "{} requests are waiting, the most that are allowed: try again later", num_queued_);
     }
+    const auto num_tokens = static_cast<int64_t>(arrival.request.prompt.ids.size());
+    if (num_tokens_ > 0 && num_tokens_ + num_tokens > max_tokens_) {
+      fail(ErrorCode::kUnavailable,
+           "prompts of {} tokens are waiting, and {} is the most that may: try again later",
+           num_tokens_, max_tokens_);
+    }
+    num_tokens_ += num_tokens;
     arrivals_.push_back(std::move(arrival));
     ++num_queued_;
-    is_idle_ = false;
+    become_busy();
   }
   changed_.notify_all();
 }
@@ -34,6 +41,7 @@ void RequestInbox::post(std::function<void()> command) {
   {
     const std::lock_guard lock(mutex_);
     commands_.push_back(std::move(command));
+    become_busy();
   }
   changed_.notify_all();
 }
@@ -54,9 +62,25 @@ std::optional<Arrival> RequestInbox::next() {
   return arrival;
 }
 
-void RequestInbox::leave_queue() {
+int64_t RequestInbox::num_queued_tokens() const {
+  const std::lock_guard lock(mutex_);
+  return num_tokens_;
+}
+
+std::optional<std::chrono::steady_clock::time_point> RequestInbox::busy_since() const {
+  const std::lock_guard lock(mutex_);
+  return is_idle_ ? std::nullopt : std::optional(busy_since_);
+}
+
+void RequestInbox::become_busy() {
+  if (is_idle_) busy_since_ = std::chrono::steady_clock::now();
+  is_idle_ = false;
+}
+
+void RequestInbox::leave_queue(std::size_t num_tokens) {
   const std::lock_guard lock(mutex_);
   --num_queued_;
+  num_tokens_ -= static_cast<int64_t>(num_tokens);
 }
 
 void RequestInbox::fail_all(const std::exception_ptr& error) {

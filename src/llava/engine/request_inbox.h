@@ -33,7 +33,10 @@ struct Arrival {
 /// engine thread's.
 class RequestInbox {
  public:
-  explicit RequestInbox(int32_t max_queued) : max_queued_(max_queued) {}
+  /// At most `max_queued` requests, of at most `max_tokens` prompt tokens together, or a single one
+  /// of any size.
+  RequestInbox(int32_t max_queued, int64_t max_tokens)
+      : max_queued_(max_queued), max_tokens_(max_tokens) {}
 
   /// Throws: Error(kUnavailable) when as many as are allowed are queued.
   void push(Arrival arrival);
@@ -45,21 +48,30 @@ class RequestInbox {
   std::optional<std::function<void()>> next_command();
   /// The oldest arrival; nothing when there is none.
   std::optional<Arrival> next();
-  /// A request that was taken out has begun, or has ended without.
-  void leave_queue();
+  /// A request that was taken out, of so many prompt tokens, has begun or has ended without.
+  void leave_queue(std::size_t num_tokens);
   /// Ends the streams of all arrivals, and drops commands.
   void fail_all(const std::exception_ptr& error);
   /// Waits until the engine has nothing to do.
   void wait_until_idle();
+  /// Tokens of the prompts that are queued; from any thread.
+  int64_t num_queued_tokens() const;
+  /// When the engine got something to do; nothing while it waits for it. From any thread.
+  std::optional<std::chrono::steady_clock::time_point> busy_since() const;
 
  private:
+  void become_busy();
+
   const int32_t max_queued_;
-  std::mutex mutex_;
+  const int64_t max_tokens_;
+  mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<Arrival> arrivals_;
   std::deque<std::function<void()>> commands_;
   int32_t num_queued_ = 0;
+  int64_t num_tokens_ = 0;  ///< of the prompts that are queued
   bool is_idle_ = false;
+  std::chrono::steady_clock::time_point busy_since_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace llava::engine

@@ -14,16 +14,25 @@
 
 namespace llava::engine {
 
-/// Float32 logits of one step, a row for every wanted position in the plan's order.
+/// Float32 logits of one step, a row for every wanted position in the plan's order; for items that
+/// look, rows of their maps.
 struct StepLogits {
   int32_t vocab_size = 0;
   std::vector<float> values;
+  std::vector<float> maps;
 
   std::span<float> row(int64_t index) {
     return std::span(values).subspan(
         static_cast<std::size_t>(index) * static_cast<std::size_t>(vocab_size),
         static_cast<std::size_t>(vocab_size));
   }
+};
+
+/// What of a picture makes its embedding.
+enum class PicturePooling : uint8_t {
+  kClassToken,  ///< the tower's class token
+  kMean,        ///< the mean of the tower's patches
+  kProjected,   ///< the mean of what the projector makes of them, as wide as the language model
 };
 
 /// Threads: the engine's thread alone.
@@ -35,6 +44,11 @@ class Runner {
   ///
   /// Throws: Error(kResourceExhausted) when the memory is not to be had; nothing is kept then.
   virtual void encode(uint64_t image, const PreparedImage& picture) = 0;
+  /// One vector for a picture: of its first tile, which shows all of it.
+  virtual std::vector<float> embed_picture(const PreparedImage& picture,
+                                           PicturePooling pooling) = 0;
+  /// One vector for a text: the mean of the language model's last hidden states.
+  virtual std::vector<float> embed_text(std::span<const int32_t> ids) = 0;
   /// Forgets a picture's features; unknown numbers are ignored.
   virtual void drop(uint64_t image) = 0;
   /// Forgets all pictures' features.
@@ -53,6 +67,9 @@ class Runner {
   virtual void read_pages(std::span<const int32_t> pages, std::span<std::byte> out) = 0;
   /// Fills pages with what was read before, from as many pages in this order.
   virtual void write_pages(std::span<const int32_t> pages, std::span<const std::byte> bytes) = 0;
+
+  /// Layers of the language model, which a look may be at.
+  virtual int32_t num_layers() const = 0;
 
   /// Copies pages, then runs all items of the plan as one batch and writes their keys and values.
   ///

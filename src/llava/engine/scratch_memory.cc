@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "llava/engine/generation_task.h"
+
 namespace llava::engine {
 namespace {
 
@@ -68,6 +70,20 @@ int64_t step_scratch_bytes(const model::LlavaModel& model, const StepSize& step)
   const int64_t head = step.num_logits * (D * item + V * (item + widened)) +
                        packed_linear_bytes(model.lm_head, step.num_logits, dtype);
   return rounded(layer + head) + step.num_logits * V * kFloat;
+}
+
+int64_t look_scratch_bytes(const model::LlavaModel& model, int64_t num_tokens) {
+  const model::DecoderConfig& c = model.config.decoder;
+  const int64_t num_rows = kLookTokensPerStep;
+  const int64_t group = c.num_attention_heads / c.num_key_value_heads;
+  // Keys as they are stored and as float32, and the queries likewise; scores.
+  const int64_t stored = kFloat + item_size(DType::kFloat32);
+  const int64_t head = (num_tokens + num_rows * group) * c.head_dim * stored +
+                       num_rows * group * num_tokens * kFloat;
+  const int64_t indices = (num_tokens + num_rows * group) * int64_t{sizeof(int32_t)};
+  // Sums in float64, the map of each and the copy that the engine keeps.
+  const int64_t maps = num_rows * num_tokens * int64_t{sizeof(double) + 2 * sizeof(float)};
+  return rounded(head) + indices + maps;
 }
 
 int64_t encode_scratch_bytes(const model::LlavaModel& model, int64_t num_tiles) {

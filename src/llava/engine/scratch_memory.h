@@ -28,6 +28,9 @@ StepSize largest_step(const EngineConfig& config, int64_t capacity_tokens, int64
 /// Most bytes that results of the native backend take in a step, without weights and caches. The
 /// kernels' own buffers, half a megabyte a thread, are not in it.
 int64_t step_scratch_bytes(const model::LlavaModel& model, const StepSize& step);
+/// What a step takes besides when a sequence of `num_tokens` says where it looked: the keys and
+/// scores of a head, and the maps. Others that look in the same step add their maps alone.
+int64_t look_scratch_bytes(const model::LlavaModel& model, int64_t num_tokens);
 /// The same while a picture of `num_tiles` views is encoded; 0 without a vision tower.
 int64_t encode_scratch_bytes(const model::LlavaModel& model, int64_t num_tiles);
 

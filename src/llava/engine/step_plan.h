@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "llava/engine/symbols.h"
+#include "llava/model/attention_maps.h"
 
 namespace llava::engine {
 
@@ -21,6 +23,13 @@ struct PageCopy {
   int32_t num_tokens = 0;
 };
 
+/// Asks for where a sequence's positions look, in the place of their logits.
+struct LookQuery {
+  int32_t layer = model::kAllLayers;
+  std::vector<model::PositionRange> ranges;  ///< of what is looked at; none ends beyond the first
+                                             ///< position that looks
+};
+
 /// One sequence's share of a step: its positions [num_past, num_past + symbols.size()).
 struct StepItem {
   SequenceId sequence = 0;
@@ -30,6 +39,8 @@ struct StepItem {
   std::vector<int32_t> pages;
   /// Logits are wanted after symbols[first_logits ..]; symbols.size() when none are.
   int32_t first_logits = 0;
+  /// When set, what is wanted there are maps of attention, not logits.
+  std::optional<LookQuery> look;
 
   int32_t num_logits() const { return static_cast<int32_t>(symbols.size()) - first_logits; }
 };

@@ -23,27 +23,28 @@ bool is_likelier(const Candidate& a, const Candidate& b) {
   return a.value > b.value || (a.value == b.value && a.id < b.id);
 }
 
-// The largest value, or not-a-number if any value is. Independent lanes, so that it is vectorised.
+// The largest value, or not-a-number if any value is. Independent lanes, so that it is vectorised:
+// so many that GCC keeps the loop over them, which it would else unroll and compute one by one.
 float largest_of(std::span<const float> values) {
-  constexpr std::size_t kLanes = 16;
-  constexpr uint32_t kInfinityBits = 0x7F800000u;
+  constexpr std::size_t kLanes = 64;
+  constexpr int32_t kInfinityBits = 0x7F800000;
   std::array<float, kLanes> largest;
   largest.fill(kMinusInfinity);
-  std::array<uint32_t, kLanes> worst{};
+  std::array<int32_t, kLanes> worst{};
   const std::size_t whole = values.size() / kLanes * kLanes;
   for (std::size_t i = 0; i < whole; i += kLanes) {
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       const float value = values[i + lane];
       largest[lane] = value > largest[lane] ? value : largest[lane];
-      worst[lane] |= (std::bit_cast<uint32_t>(value) & 0x7FFFFFFFu) > kInfinityBits ? 1u : 0u;
+      worst[lane] |= (std::bit_cast<int32_t>(value) & 0x7FFFFFFF) > kInfinityBits ? 1 : 0;
     }
   }
   for (std::size_t i = whole; i < values.size(); ++i) {
     largest[0] = std::max(largest[0], values[i]);
-    worst[0] |= std::isnan(values[i]) ? 1u : 0u;
+    worst[0] |= std::isnan(values[i]) ? 1 : 0;
   }
   const bool has_nan =
-      std::any_of(worst.begin(), worst.end(), [](uint32_t bit) { return bit != 0; });
+      std::any_of(worst.begin(), worst.end(), [](int32_t bit) { return bit != 0; });
   return has_nan ? std::numeric_limits<float>::quiet_NaN()
                  : *std::max_element(largest.begin(), largest.end());
 }
@@ -65,14 +66,16 @@ void for_each_allowed(std::span<const uint64_t> allowed, std::size_t count, Visi
   }
 }
 
+// The first place of the largest value; kNone if that is minus infinity.
+std::size_t place_of(std::span<const float> logits, float largest) {
+  if (largest == kMinusInfinity) return kNone;
+  return static_cast<std::size_t>(std::find(logits.begin(), logits.end(), largest) -
+                                  logits.begin());
+}
+
 // The most likely allowed id, the lowest on a tie; kNone if none is above minus infinity.
 std::size_t most_likely(std::span<const float> logits, std::span<const uint64_t> allowed) {
-  if (allowed.empty()) {
-    const float largest = largest_of(logits);
-    if (largest == kMinusInfinity) return kNone;
-    return static_cast<std::size_t>(std::find(logits.begin(), logits.end(), largest) -
-                                    logits.begin());
-  }
+  if (allowed.empty()) return place_of(logits, largest_of(logits));
   std::size_t best = kNone;
   float largest = kMinusInfinity;
   for_each_allowed(allowed, logits.size(), [&](std::size_t id) {
@@ -222,7 +225,8 @@ TokenChoice TokenChooser::choose(std::span<float> logits, ChooserScratch& scratc
     fail(ErrorCode::kInvalidArgument, "a token mask has {} words, expected {} for {} ids",
          allowed.size(), (logits.size() + 63) / 64, logits.size());
   }
-  if (!std::isfinite(largest_of(logits))) fail_damaged(num_accepted_);
+  const float largest = largest_of(logits);
+  if (!std::isfinite(largest)) fail_damaged(num_accepted_);
   TokenChoice choice;
   double log_total = 0;
   if (params_.num_logprobs >= 0) {
@@ -238,7 +242,8 @@ TokenChoice TokenChooser::choose(std::span<float> logits, ChooserScratch& scratc
         changes.apply(id, [](float) { return kMinusInfinity; });
       }
     }
-    std::size_t best = most_likely(logits, allowed);
+    const bool is_plain = allowed.empty() && changes.mark() == 0;
+    std::size_t best = is_plain ? place_of(logits, largest) : most_likely(logits, allowed);
     if (best == kNone) {
       changes.undo_to(before_minimum);
       best = most_likely(logits, allowed);

@@ -42,6 +42,19 @@ constexpr std::array<Format, 6> kFormats = {{{"JPEG", is_jpeg, probe_jpeg, decod
                                              {"BMP", is_bmp, probe_bmp, decode_bmp},
                                              {"TIFF", is_tiff, probe_tiff, decode_tiff}}};
 
+constexpr size_t kHeadBytes = 16;
+
+std::string_view head_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kHeadBytes)};
+}
+
+/// Null for an unknown one.
+const Format* find_format(std::string_view head) {
+  const auto* const found =
+      std::ranges::find_if(kFormats, [&](const Format& format) { return format.matches(head); });
+  return found == kFormats.end() ? nullptr : found;
+}
+
 /// The format of the bytes, after the limit on their number.
 const Format& sniff(std::span<const std::byte> bytes, std::string_view source,
                     const DecodeOptions& options) {
@@ -53,11 +66,8 @@ const Format& sniff(std::span<const std::byte> bytes, std::string_view source,
   if (bytes.empty()) {
     fail(ErrorCode::kBadFormat, "'{}' is empty, expected a picture; check the file", source);
   }
-  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
-                              std::min<size_t>(bytes.size(), 16));
-  for (const Format& format : kFormats) {
-    if (format.matches(head)) return format;
-  }
+  const std::string_view head = head_of(bytes);
+  if (const Format* format = find_format(head)) return *format;
   std::string found;
   for (const char byte : head.substr(0, 8)) {
     found += fmt::format(" {:02x}", static_cast<unsigned>(static_cast<unsigned char>(byte)));
@@ -127,6 +137,11 @@ void fail_unsupported(const PictureRequest& request, std::string_view format,
                       std::string_view reason) {
   fail(ErrorCode::kUnsupported, "'{}' is a {} file that cannot be read here: {}; convert it to PNG",
        request.source, format, reason);
+}
+
+std::string_view format_name(std::span<const std::byte> bytes) {
+  const Format* const format = find_format(head_of(bytes));
+  return format == nullptr ? std::string_view() : format->name;
 }
 
 RgbImage decode(std::span<const std::byte> bytes, std::string_view source,

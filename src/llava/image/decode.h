@@ -57,6 +57,9 @@ RgbImage decode_file(const std::filesystem::path& path, const DecodeOptions& opt
 ImageSize probe_size(std::span<const std::byte> bytes, std::string_view source,
                      const DecodeOptions& options = {});
 
+/// Name of the format that the bytes begin like, "JPEG" for instance; empty for an unknown one.
+std::string_view format_name(std::span<const std::byte> bytes);
+
 /// The picture as a PNG file.
 ///
 /// Throws: Error(kInvalidArgument) for an empty picture.   Threads: safe.

@@ -29,6 +29,9 @@ Tensor SelfAttention::forward(Context& ctx, const Tensor& x_TD, const DecoderPas
   if (cache != nullptr) {
     ops::kv_write(ctx, *cache, k_TKE, v_TKE, pass.sequences);
     mixed_THE = ops::attention_cached(ctx, q_THE, *cache, pass.sequences, pass.attention);
+    if (pass.maps != nullptr) {
+      pass.maps->add_layer(ctx, q_THE, *cache, pass.sequences, pass.attention);
+    }
   } else {
     mixed_THE = ops::attention(ctx, q_THE, k_TKE, v_TKE, pass.sequences, pass.attention);
   }
@@ -64,9 +67,18 @@ DecoderPass Decoder::begin_pass(Context& ctx, std::span<const int32_t> positions
 Tensor Decoder::forward(Context& ctx, Tensor x_TD, const DecoderPass& pass, KvCacheView* cache,
                         const Observer& observer) const {
   LLAVA_CHECK(cache == nullptr || cache->layers.size() == layers.size());
+  LLAVA_CHECK(cache != nullptr || pass.maps == nullptr, "attention maps need a cache");
   for (std::size_t i = 0; i < layers.size(); ++i) {
     if (observer) observer("hidden." + std::to_string(i), x_TD);
-    x_TD = layers[i].forward(ctx, x_TD, pass, cache != nullptr ? &cache->layers[i] : nullptr);
+    KvLayer* const layer_cache = cache != nullptr ? &cache->layers[i] : nullptr;
+    if (pass.around_layer) {
+      const RunLayer run = [&ctx, &layer = layers[i], &pass, layer_cache](const Tensor& input_TD) {
+        return layer.forward(ctx, input_TD, pass, layer_cache);
+      };
+      x_TD = pass.around_layer(run, x_TD);
+    } else {
+      x_TD = layers[i].forward(ctx, x_TD, pass, layer_cache);
+    }
   }
   x_TD = norm.forward(ctx, x_TD);
   if (observer) observer("hidden." + std::to_string(layers.size()), x_TD);

@@ -8,9 +8,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
+#include "llava/model/attention_maps.h"
 #include "llava/model/config.h"
 #include "llava/model/linear.h"
 #include "llava/model/norm.h"
@@ -19,11 +21,20 @@
 
 namespace llava::model {
 
+/// Runs a layer on its input; see DecoderPass::around_layer.
+using RunLayer = std::function<Tensor(const Tensor& x_TD)>;
+
 /// What every layer of one forward pass shares.
 struct DecoderPass {
   RopeTables rope;
   std::span<const SequenceSlice> sequences;
   AttentionSpec attention;
+  /// What each layer shows its queries to; null: nothing. Needs a cache.
+  AttentionMaps* maps = nullptr;
+  /// Calls `run` with the layer's input and returns what it returns, perhaps later again: training
+  /// recomputes layers in the backward pass. `run` may outlive the forward pass, not the model or
+  /// this pass. Empty otherwise.
+  std::function<Tensor(const RunLayer& run, const Tensor& x_TD)> around_layer = {};
 };
 
 /// Self-attention with rotary positions and grouped key/value heads (arXiv:2305.13245).

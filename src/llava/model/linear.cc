@@ -22,7 +22,8 @@ LinearWeights weights_of(const Linear& linear) {
 // y with the adapters' contributions.
 Tensor adapted(Context& ctx, const Linear& linear, const Tensor& x, Tensor y) {
   for (const LoraAdapter& adapter : linear.adapters) {
-    const Tensor low_rank = ops::linear(ctx, x, adapter.a_RI, Tensor());
+    const Tensor low_rank =
+        ops::linear(ctx, adapter.on_input ? adapter.on_input(ctx, x) : x, adapter.a_RI, Tensor());
     y = ops::add_scaled(ctx, y, ops::linear(ctx, low_rank, adapter.b_OR, Tensor()), adapter.scale);
   }
   return y;

@@ -18,6 +18,8 @@ struct LoraAdapter {
   Tensor a_RI;
   Tensor b_OR;
   float scale = 1.0f;
+  /// What A sees instead of x: training drops inputs here. Empty otherwise.
+  std::function<Tensor(Context& ctx, const Tensor& x)> on_input = {};
 };
 
 /// y = W x + b, plus the adapters' contributions. weight [O, I], bias [O].

@@ -21,14 +21,25 @@ LlavaModel::LlavaModel(const LlavaConfig& c)
                     c.decoder.hidden_size);
 }
 
-Tensor LlavaModel::encode_tiles(Context& ctx, const Tensor& pixels_ICHW,
-                                const Observer& observer) const {
+Tensor LlavaModel::run_tower(Context& ctx, const Tensor& pixels_ICHW, bool keeps_class_token,
+                             const Observer& observer) const {
   LLAVA_CHECK(vision_tower.has_value());
   const Tensor rounded = ops::cast(ctx, ops::from_host(ctx, pixels_ICHW), dtype());
-  const Tensor features = vision_tower->forward(ctx, ops::cast(ctx, rounded, vision_dtype()),
-                                                config.vision_feature_layers,
-                                                config.geometry.has_class_token, observer);
-  return project(ctx, features);
+  return vision_tower->forward(ctx, ops::cast(ctx, rounded, vision_dtype()),
+                               config.vision_feature_layers, keeps_class_token, observer);
+}
+
+Tensor LlavaModel::tower_features(Context& ctx, const Tensor& pixels_ICHW) const {
+  return run_tower(ctx, pixels_ICHW, /*keeps_class_token=*/true, {});
+}
+
+Tensor LlavaModel::selected_features(Context& ctx, const Tensor& pixels_ICHW) const {
+  return run_tower(ctx, pixels_ICHW, config.geometry.has_class_token, {});
+}
+
+Tensor LlavaModel::encode_tiles(Context& ctx, const Tensor& pixels_ICHW,
+                                const Observer& observer) const {
+  return project(ctx, run_tower(ctx, pixels_ICHW, config.geometry.has_class_token, observer));
 }
 
 Tensor LlavaModel::project(Context& ctx, const Tensor& features) const {
@@ -80,8 +91,9 @@ Tensor LlavaModel::embed(Context& ctx, std::span<const int32_t> ids, const Tenso
 
 Tensor LlavaModel::decode(Context& ctx, const Tensor& x_TD, std::span<const int32_t> positions,
                           std::span<const SequenceSlice> sequences, KvCacheView* cache,
-                          const Observer& observer) const {
-  const DecoderPass pass = decoder.begin_pass(ctx, positions, sequences, x_TD.dtype());
+                          const Observer& observer, AttentionMaps* maps) const {
+  DecoderPass pass = decoder.begin_pass(ctx, positions, sequences, x_TD.dtype());
+  pass.maps = maps;
   return decoder.forward(ctx, x_TD, pass, cache, observer);
 }
 

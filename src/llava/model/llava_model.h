@@ -54,6 +54,14 @@ struct LlavaModel {
   /// Shapes: host float32 pixels [I, C, S, S] -> [I, R, D].   Observed: "vision_hidden.i".
   Tensor encode_tiles(Context& ctx, const Tensor& pixels_ICHW, const Observer& observer = {}) const;
 
+  /// What the tower makes of pixels: the class token's row and those of the patches.
+  /// Shapes: host float32 pixels [I, C, S, S] -> [I, N, vision width].
+  Tensor tower_features(Context& ctx, const Tensor& pixels_ICHW) const;
+
+  /// The features that the projector reads.
+  /// Shapes: host float32 pixels [I, C, S, S] -> [I, R, vision width].
+  Tensor selected_features(Context& ctx, const Tensor& pixels_ICHW) const;
+
   /// Projects features that the tower has selected: [I, R, vision width] -> [I, R, D].
   Tensor project(Context& ctx, const Tensor& features) const;
 
@@ -73,12 +81,17 @@ struct LlavaModel {
   /// Runs the decoder over a flat batch of embeddings.
   ///
   /// Shapes: x_TD -> hidden states after the final norm [T, D].   Observed: "hidden.i".
+  /// `maps`, which needs a cache, collects where queries looked.
   Tensor decode(Context& ctx, const Tensor& x_TD, std::span<const int32_t> positions,
                 std::span<const SequenceSlice> sequences, KvCacheView* cache,
-                const Observer& observer = {}) const;
+                const Observer& observer = {}, AttentionMaps* maps = nullptr) const;
 
   /// Head: [T, D] -> [T, V].
   Tensor logits(Context& ctx, const Tensor& hidden_TD) const;
+
+ private:
+  Tensor run_tower(Context& ctx, const Tensor& pixels_ICHW, bool keeps_class_token,
+                   const Observer& observer) const;
 };
 
 }  // namespace llava::model

@@ -58,6 +58,7 @@ class ForeignStorage final : public Storage {
   // Tensor hands out mutable access only through mutable_data, which nobody calls on a weight.
   std::byte* host_data() noexcept override { return const_cast<std::byte*>(bytes_.data()); }
   int64_t num_bytes() const noexcept override { return static_cast<int64_t>(bytes_.size()); }
+  bool is_foreign() const noexcept override { return true; }
 
  private:
   std::shared_ptr<const void> owner_;

@@ -35,6 +35,8 @@ class Storage {
   /// Bytes the processor can read, or null when the memory is a device's.
   virtual std::byte* host_data() noexcept = 0;
   virtual int64_t num_bytes() const noexcept = 0;
+  /// The memory is not the process's own: pages of a mapped file, which the system may drop.
+  virtual bool is_foreign() const noexcept { return false; }
 };
 
 /// A packed matrix (tensor/packed.h) has its logical shape [outputs, inputs]; it is taken whole:

@@ -34,8 +34,11 @@ struct RoundRule {
 class Supervisor {
  public:
   Supervisor(const Tokenizer& tokenizer, const ConversationTemplate& conversation,
-             std::span<const Message> messages)
-      : tokenizer_(tokenizer), conversation_(conversation), messages_(messages) {}
+             std::span<const Message> messages, const SupervisionOptions& options)
+      : tokenizer_(tokenizer),
+        conversation_(conversation),
+        messages_(messages),
+        options_(options) {}
 
   SupervisedSequence run() {
     switch (conversation_.style) {
@@ -72,11 +75,21 @@ class Supervisor {
   }
 
  private:
-  std::vector<int32_t> tokenize(std::string_view text) const {
-    return tokenize_with_images(tokenizer_, text);
+  std::vector<int32_t> tokenize_whole(std::string_view text) const {
+    return options_.has_images ? tokenize_with_images(tokenizer_, text) : tokenizer_.encode(text);
   }
 
-  int32_t count(std::string_view text) const { return static_cast<int32_t>(tokenize(text).size()); }
+  std::vector<int32_t> tokenize(std::string_view text) const {
+    std::vector<int32_t> ids = tokenize_whole(text);
+    if (!options_.has_images && static_cast<int64_t>(ids.size()) > options_.max_length) {
+      ids.resize(static_cast<std::size_t>(options_.max_length));
+    }
+    return ids;
+  }
+
+  int32_t count(std::string_view text) const {
+    return static_cast<int32_t>(tokenize_whole(text).size());
+  }
 
   // In the legacy dialect text after a special token gets a prefix space of its own.
   bool is_legacy() const {
@@ -137,18 +150,24 @@ class Supervisor {
     }
     mask(cursor, static_cast<int64_t>(result_.labels.size()));
     const int64_t total = num_counted_ids();
-    if (cursor == total) return;
+    if (cursor == total || cursor >= options_.max_length) return;
     mask(0, static_cast<int64_t>(result_.labels.size()));
     result_.warning =
         fmt::format("WARNING: tokenization mismatch: {} vs. {}. (ignored)", cursor, total);
   }
 
   // The original pads with the unknown token and so does not count a genuine one.
-  int64_t num_counted_ids() const {
+  int64_t num_counted_ids() const { return num_counted(result_.ids); }
+
+  int64_t num_counted(std::span<const int32_t> ids) const {
+    const std::optional<int32_t> pad = pad_id();
+    return std::count_if(ids.begin(), ids.end(), [&](int32_t id) { return !pad || id != *pad; });
+  }
+
+  std::optional<int32_t> pad_id() const {
+    if (options_.pad_id) return options_.pad_id;
     const std::string name = tokenizer_.named_token("unk_token");
-    const auto pad = name.empty() ? tokenizer_.pad_id() : tokenizer_.id_of(name);
-    return std::count_if(result_.ids.begin(), result_.ids.end(),
-                         [&](int32_t id) { return !pad || id != *pad; });
+    return name.empty() ? tokenizer_.pad_id() : tokenizer_.id_of(name);
   }
 
   void supervise_plain() {
@@ -157,10 +176,10 @@ class Supervisor {
       fail(ErrorCode::kInvalidArgument,
            "a plain dialogue has {} turns, expected a picture and its caption", messages_.size());
     }
-    result_.ids =
-        tokenize(std::string(kImageToken) + messages_[1].text.value_or("") + conversation_.sep);
+    result_.ids = tokenize_with_images(
+        tokenizer_, std::string(kImageToken) + messages_[1].text.value_or("") + conversation_.sep);
     result_.labels = result_.ids;
-    mask(0, count(kImageToken));
+    mask(0, static_cast<int64_t>(tokenize_with_images(tokenizer_, kImageToken).size()));
   }
 
   // Each turn is "### Role: text\n"; a question keeps its first two ids, an answer all.
@@ -168,26 +187,36 @@ class Supervisor {
     const std::string begin = "### ";
     std::vector<std::string> segments{conversation_.system + "\n\n"};
     std::vector<bool> is_question{false};
-    for (const Message& message : messages_) {
+    for (std::size_t i = 0; i < messages_.size(); ++i) {
+      const Message& message = messages_[i];
       segments.push_back(begin + message.role + ": " + message.text.value_or("") + "\n");
-      is_question.push_back(message.role == conversation_.roles[0]);
+      const auto& trained = options_.trained_turns;
+      is_question.push_back(message.role == conversation_.roles[0] &&
+                            std::find(trained.begin(), trained.end(), i) == trained.end());
     }
     std::string all;
     for (const std::string& segment : segments) all += segment;
     result_.ids = tokenize(all + begin);
     result_.labels = result_.ids;
-    int64_t cursor = count(segments[0]);
+    int64_t cursor = segment_length(segments[0]);
     mask(0, cursor);
     for (std::size_t i = 1; i < segments.size(); ++i) {
-      const int32_t length = count(segments[i]);
+      const int64_t length = segment_length(segments[i]);
       if (is_question[i]) mask(cursor + 2, cursor + length);
       cursor += length;
     }
   }
 
+  // Without pictures the original cuts each segment, and does not count what looks like padding.
+  int64_t segment_length(std::string_view segment) const {
+    const std::vector<int32_t> ids = tokenize(segment);
+    return options_.has_images ? static_cast<int64_t>(ids.size()) : num_counted(ids);
+  }
+
   const Tokenizer& tokenizer_;
   const ConversationTemplate& conversation_;
   std::span<const Message> messages_;
+  const SupervisionOptions& options_;
   std::string text_;
   SupervisedSequence result_;
 };
@@ -195,8 +224,8 @@ class Supervisor {
 }  // namespace
 
 SupervisedSequence supervise(const Tokenizer& tokenizer, const ConversationTemplate& conversation,
-                             std::span<const Message> messages) {
-  return Supervisor(tokenizer, conversation, messages).run();
+                             std::span<const Message> messages, const SupervisionOptions& options) {
+  return Supervisor(tokenizer, conversation, messages, options).run();
 }
 
 }  // namespace llava::text

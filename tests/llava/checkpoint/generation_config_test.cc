@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "llava/checkpoint/expect_error.h"
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/json.h"
+#include "support/temporary_folder.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -60,6 +60,22 @@ TEST_F(GenerationConfig, NamesTheKeyOfAWrongValue) {
     const Json json = parse_json("{\"" + key + "\":" + value + "}", "g.json");
     expect_error(ErrorCode::kBadFormat, {"g.json", "'" + key + "'"},
                  [&] { read_generation_defaults(json, "g.json"); });
+  }
+}
+
+// What transformers' validator refuses to write, and what it accepts.
+TEST_F(GenerationConfig, SamplingSettingsGetDoSample) {
+  const auto consistent = [](const char* text) {
+    return to_text(consistent_generation_config(parse_ordered_json(text, "g.json")));
+  };
+  // Vicuna 1.5
+  EXPECT_EQ(consistent(R"({"eos_token_id":2,"temperature":0.9,"top_p":0.6})"),
+            R"({"eos_token_id":2,"temperature":0.9,"top_p":0.6,"do_sample":true})");
+  EXPECT_EQ(consistent(R"({"do_sample":false,"top_k":10})"), R"({"do_sample":true,"top_k":10})");
+  for (const char* text :
+       {R"({"do_sample":true,"temperature":0.9})", R"({"temperature":1.0,"top_p":1.0,"top_k":50})",
+        R"({"do_sample":false,"temperature":null})", R"({})"}) {
+    EXPECT_EQ(consistent(text), text);
   }
 }
 

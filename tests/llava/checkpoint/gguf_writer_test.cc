@@ -10,8 +10,8 @@
 #include "llava/checkpoint/gguf.h"
 #include "llava/checkpoint/gguf_repack.h"
 #include "llava/checkpoint/quantize_weights.h"
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/tensor/packed.h"
+#include "support/temporary_folder.h"
 
 namespace llava::checkpoint {
 namespace {

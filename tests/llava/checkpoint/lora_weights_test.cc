@@ -7,8 +7,8 @@
 
 #include "llava/checkpoint/expect_error.h"
 #include "llava/checkpoint/safetensors.h"
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/json.h"
+#include "support/temporary_folder.h"
 
 namespace llava::checkpoint {
 namespace {

@@ -11,9 +11,9 @@
 #include "llava/checkpoint/packed_store_layout.h"
 #include "llava/checkpoint/quantize_weights.h"
 #include "llava/checkpoint/sharded.h"
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/file.h"
 #include "llava/core/json.h"
+#include "support/temporary_folder.h"
 
 namespace llava::checkpoint {
 namespace {

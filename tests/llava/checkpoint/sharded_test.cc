@@ -5,7 +5,7 @@
 
 #include "llava/checkpoint/expect_error.h"
 #include "llava/checkpoint/safetensors.h"
-#include "llava/checkpoint/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace llava::checkpoint {
 namespace {

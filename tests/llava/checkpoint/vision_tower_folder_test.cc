@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "llava/checkpoint/expect_error.h"
-#include "llava/checkpoint/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace llava::checkpoint {
 namespace {
@@ -75,18 +75,6 @@ TEST_F(VisionTowerFolder, AbsolutePathsAndTrailingSlashes) {
       {.name = "towers/clip", .checkpoint_folder = folder_ / "models/checkpoint/"});
   EXPECT_EQ(fs::weakly_canonical(found), fs::weakly_canonical(beside));
   expect_error(ErrorCode::kNotFound, {"names no vision tower"}, [&] { resolve(""); });
-}
-
-TEST_F(VisionTowerFolder, TheHubCacheFollowsItsReference) {
-  tower("hf/hub/models--org--tower/snapshots/new");
-  const fs::path pinned = tower("hf/hub/models--org--tower/snapshots/old");
-  write("hf/hub/models--org--tower/refs/main", "old\n");
-  EXPECT_EQ(find_in_hub_cache("org/tower"), pinned);
-  write("hf/hub/models--org--tower/refs/main", "../../../x");
-  EXPECT_FALSE(find_in_hub_cache("org/tower").empty());
-  EXPECT_TRUE(find_in_hub_cache("../tower").empty());
-  EXPECT_TRUE(find_in_hub_cache("a/b/c").empty());
-  EXPECT_TRUE(find_in_hub_cache("").empty());
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "llava/core/error.h"
 #include "llava/core/json.h"
 #include "llava/core/progress.h"
@@ -42,6 +44,9 @@ TEST_F(LogTest, JsonLineIsOneObject) {
   });
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   const Json json = parse_json(line, "log");
+  EXPECT_TRUE(
+      std::regex_match(json["time"].get<std::string>(),
+                       std::regex(R"(20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{3}Z)")));
   EXPECT_EQ(json["level"], "error");
   EXPECT_EQ(json["event"], "failed");
   EXPECT_EQ(json["message"], "line one\nline two");

@@ -5,9 +5,9 @@
 
 #include <cstdlib>
 
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/error.h"
 #include "support/paths.h"
+#include "support/temporary_folder.h"
 
 namespace llava::engine {
 namespace {

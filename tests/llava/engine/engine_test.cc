@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <latch>
 #include <limits>
 #include <thread>
@@ -406,6 +407,36 @@ TEST_F(EngineTest, LateReadersAreNotEndedWithoutABound) {
   const auto stream = fake.engine->submit(request);
   fake.engine->wait_until_idle();
   expect_answer(read_all(*stream).front(), request);
+}
+
+TEST_F(EngineTest, AStepThatHangsIsSeenAndSoIsWhatWaits) {
+  FakeEngine fake(4096);
+  fake.start();
+  fake.engine->wait_until_idle();
+  EXPECT_EQ(fake.engine->silent_seconds(), 0);
+  std::latch is_held{1};
+  std::latch may_go_on{1};
+  std::atomic<bool> is_first{true};
+  fake.engine->watch_steps([&](const StepRecord&) {
+    if (!is_first.exchange(false)) return;
+    is_held.count_down();
+    may_go_on.wait();
+  });
+  const GenerationRequest request = fake_request({1, 2, 3}, {}, 0, 4);
+  const auto first = fake.engine->submit(request);
+  is_held.wait();
+  while (fake.engine->silent_seconds() < 0.02) {
+  }
+  EXPECT_EQ(fake.engine->stats().queued_tokens, 0);
+  const auto second = fake.engine->submit(request);
+  EXPECT_EQ(fake.engine->stats().queued_tokens, 3);
+  may_go_on.count_down();
+  read_all(*first);
+  read_all(*second);
+  fake.engine->wait_until_idle();
+  EXPECT_EQ(fake.engine->silent_seconds(), 0);
+  EXPECT_EQ(fake.engine->stats().queued_tokens, 0);
+  fake.engine->watch_steps({});
 }
 
 TEST_F(EngineTest, AFullQueueRefuses) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -50,6 +51,20 @@ inline uint64_t fake_features(const ImageKey& key) {
   return word + 1;
 }
 
+/// Where the last position of a prefix looks: numbers that depend on all of it, the layer and what
+/// is looked at.
+inline void add_fake_look(const LookQuery& look, std::span<const Symbol> prefix,
+                          std::vector<float>& map) {
+  uint64_t hash = static_cast<uint64_t>(look.layer + 2);
+  for (const Symbol& symbol : prefix) hash = extend_hash(hash, symbol);
+  for (const model::PositionRange& range : look.ranges) {
+    for (int32_t i = range.begin; i < range.end; ++i) {
+      const uint64_t word = extend_hash(hash, prefix[static_cast<std::size_t>(i)]);
+      map.push_back(static_cast<float>(word >> 40) / 16777216.0f);
+    }
+  }
+}
+
 class FakeRunner final : public Runner {
  public:
   FakeRunner(int32_t num_pages, int32_t page_size, int32_t vocab_size)
@@ -62,6 +77,12 @@ class FakeRunner final : public Runner {
     LLAVA_CHECK(features_.emplace(image, fake_features(picture.key)).second,
                 "picture {} is encoded twice", image);
     ++num_encoded;
+  }
+  std::vector<float> embed_picture(const PreparedImage& picture, PicturePooling) override {
+    return {static_cast<float>(fake_features(picture.key) % 1000)};
+  }
+  std::vector<float> embed_text(std::span<const int32_t> ids) override {
+    return {static_cast<float>(ids.size())};
   }
   void drop(uint64_t image) override { features_.erase(image); }
   void drop_all() noexcept override { features_.clear(); }
@@ -101,6 +122,7 @@ class FakeRunner final : public Runner {
     }
   }
 
+  int32_t num_layers() const override { return 4; }
   void run(const StepPlan& plan, StepLogits& logits) override {
     if (on_run) on_run(plan);
     ++num_steps;
@@ -122,6 +144,7 @@ class FakeRunner final : public Runner {
     }
     logits.vocab_size = vocab_size_;
     logits.values.clear();
+    logits.maps.clear();
     for (const StepItem& item : plan.items) {
       uint64_t hash = 1;
       std::vector<Symbol> prefix;
@@ -132,6 +155,13 @@ class FakeRunner final : public Runner {
         hash = extend_hash(hash, *symbol);
         prefix.push_back(*symbol);
         if (position < item.num_past + item.first_logits) continue;
+        if (item.look) {
+          add_fake_look(*item.look, prefix, logits.maps);
+          if (spoils_look && spoils_look(prefix)) {
+            logits.maps.back() = std::numeric_limits<float>::quiet_NaN();
+          }
+          continue;
+        }
         const std::size_t begin = logits.values.size();
         logits.values.resize(begin + static_cast<std::size_t>(vocab_size_));
         const auto row = std::span(logits.values).subspan(begin);
@@ -146,6 +176,8 @@ class FakeRunner final : public Runner {
 
   /// Logits that follow a prefix, instead of its hash; the row is all zeros.
   std::function<void(std::span<const Symbol> prefix, std::span<float> row)> rule;
+  /// Whether the map of a prefix is not all numbers.
+  std::function<bool(std::span<const Symbol> prefix)> spoils_look;
   /// Called before the work; may throw.
   std::function<void(uint64_t image)> on_encode;
   std::function<void(const StepPlan& plan)> on_run;

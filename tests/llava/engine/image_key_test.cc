@@ -12,8 +12,8 @@
 
 #include "llava/core/error.h"
 #include "llava/core/random.h"
-#include "llava/engine/image_recipe.h"
 #include "llava/image/decode.h"
+#include "llava/image/picture_recipe.h"
 
 namespace llava::engine {
 namespace {

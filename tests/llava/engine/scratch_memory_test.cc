@@ -14,6 +14,7 @@
 #include <string>
 
 #include "llava/backend/native/native_backend.h"
+#include "llava/engine/generation_task.h"
 #include "llava/engine/model_runner.h"
 #include "support/sanitizer.h"
 
@@ -86,6 +87,17 @@ class ScratchMemory : public ::testing::TestWithParam<DType> {
                           .on_linear = {}});
   }
 
+  /// One sequence in all pages that wants something of its last `num_wanted` positions.
+  static StepPlan plan_of(int32_t num_tokens, int32_t num_pages, int32_t num_wanted) {
+    StepPlan plan;
+    StepItem& item = plan.items.emplace_back();
+    item.symbols.resize(static_cast<std::size_t>(num_tokens));
+    item.pages.resize(static_cast<std::size_t>(num_pages));
+    std::iota(item.pages.begin(), item.pages.end(), 0);
+    item.first_logits = num_tokens - num_wanted;
+    return plan;
+  }
+
   ThreadPool pool_{2};
   std::unique_ptr<Backend> backend_ = native::make_native_backend(pool_);
   Context ctx_{*backend_, &pool_};
@@ -100,13 +112,7 @@ TEST_P(ScratchMemory, OfAStepIsWhatWasPlanned) {
   StepLogits logits;
   const int64_t peak = peak_of([&] {
     for (const int32_t num_tokens : {4096, 4096}) {
-      StepPlan plan;
-      StepItem& item = plan.items.emplace_back();
-      item.symbols.resize(static_cast<std::size_t>(num_tokens));
-      item.pages.resize(static_cast<std::size_t>(num_pages));
-      std::iota(item.pages.begin(), item.pages.end(), 0);
-      item.first_logits = num_tokens - static_cast<int32_t>(step.num_logits);
-      runner.run(plan, logits);
+      runner.run(plan_of(num_tokens, num_pages, static_cast<int32_t>(step.num_logits)), logits);
     }
   });
   if (peak == 0) GTEST_SKIP() << "this system does not say how much memory was in use at most";
@@ -116,6 +122,27 @@ TEST_P(ScratchMemory, OfAStepIsWhatWasPlanned) {
   EXPECT_LE(peak - cache, planned);
   EXPECT_LE(static_cast<double>(planned), kMost * static_cast<double>(peak - cache));
   EXPECT_GT(planned, 32 * kMiB) << "too little to be measured";
+}
+
+TEST_P(ScratchMemory, OfALookIsWithinWhatWasPlanned) {
+  constexpr int32_t kPageSize = 16;
+  const StepSize step{.num_tokens = 4096, .num_logits = 0};
+  const auto num_pages = static_cast<int32_t>(step.num_tokens / kPageSize);
+  ModelRunner runner(ctx_, model_, GetParam(), num_pages, kPageSize);
+  StepLogits logits;
+  const int64_t peak = peak_of([&] {
+    StepPlan plan = plan_of(static_cast<int32_t>(step.num_tokens), num_pages,
+                            static_cast<int32_t>(kLookTokensPerStep));
+    StepItem& item = plan.items.front();
+    item.look = LookQuery{.ranges = {{.begin = 0, .end = item.first_logits}}};
+    runner.run(plan, logits);
+  });
+  if (peak == 0) GTEST_SKIP() << "this system does not say how much memory was in use at most";
+  ASSERT_FALSE(logits.maps.empty());
+  const int64_t cache =
+      step.num_tokens * KvPages::bytes_per_token(model_.config.decoder, GetParam());
+  EXPECT_LE(peak - cache,
+            step_scratch_bytes(model_, step) + look_scratch_bytes(model_, step.num_tokens));
 }
 
 TEST_P(ScratchMemory, OfAPictureIsWhatWasPlanned) {

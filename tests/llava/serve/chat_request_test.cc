@@ -176,6 +176,17 @@ TEST(ChatRequest, ErrorsNameTheField) {
   EXPECT_EQ(error_of(with(R"("tools": [], "tool_choice": "none")")), "none");
 }
 
+TEST(ChatRequest, ToolsAreRefusedOrPassedOver) {
+  const std::string offered = with(R"("tools": [{}], "tool_choice": "auto")");
+  EXPECT_EQ(error_of(offered), "unsupported_parameter tools");
+  const ChatLimits kind{.generation = {}, .ignores_tools = true};
+  EXPECT_EQ(read_chat_request(parse_body(offered), kind).turns.size(), 1u);
+  for (const char* choice : {R"("required")", R"({"type": "function"})"}) {
+    const std::string demanded = with(fmt::format(R"("tools": [{{}}], "tool_choice": {})", choice));
+    EXPECT_THROW(read_chat_request(parse_body(demanded), kind), ApiError) << choice;
+  }
+}
+
 TEST(ChatRequest, BoundsPictures) {
   std::string parts;
   for (int i = 0; i < 9; ++i) parts += R"({"type": "image", "data": "AA"},)";

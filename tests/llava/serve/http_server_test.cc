@@ -160,6 +160,8 @@ TEST_F(HttpServerTest, AllBodiesTogetherAreBounded) {
   EXPECT_EQ(http_post(port(), "/a", std::string(200, 'x')).status, 503);
   first.send(std::string(899, 'x'));
   EXPECT_EQ(first.read_reply().value().status, 200);
+  // The answer is there a moment before the promise is let go of.
+  while (server_->stats().body_bytes > 0) std::this_thread::yield();
   EXPECT_EQ(http_post(port(), "/a", std::string(200, 'x')).status, 200);
   while (server_->stats().body_bytes > 0) std::this_thread::yield();
 }
@@ -230,6 +232,60 @@ TEST_F(HttpServerTest, HeadHasNoBody) {
   client.send("HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n" + get("/y"));
   EXPECT_EQ(client.read_reply(/*has_body=*/false).value().headers.at("content-length"), "8");
   EXPECT_EQ(client.read_reply().value().body, "GET /y ");
+}
+
+/// "body" as gzip writes it.
+const std::string kPackedBody(
+    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\xca\x4f\xa9\x04\x00\xb2\x0b\xa8\xdb\x04\x00\x00"
+    "\x00",
+    24);
+
+TEST_F(HttpServerTest, PackedBodiesAreTakenWhereToldSo) {
+  start();
+  EXPECT_EQ(http_post(port(), "/a", kPackedBody, "Content-Encoding: gzip\r\n").status, 415);
+  EXPECT_EQ(http_post(port(), "/a", "plain", "Content-Encoding: identity\r\n").status, 200);
+  start({.accepts_gzip = true});
+  EXPECT_EQ(http_post(port(), "/a", kPackedBody, "Content-Encoding: gzip\r\n").body,
+            "POST /a body");
+  EXPECT_EQ(http_post(port(), "/a", "damaged", "Content-Encoding: gzip\r\n").status, 400);
+  for (const char* encoding : {"br", "gzip, gzip", "gzip\r\nContent-Encoding: gzip"}) {
+    const std::string header = fmt::format("Content-Encoding: {}\r\n", encoding);
+    EXPECT_EQ(http_post(port(), "/a", kPackedBody, header).status, 415) << encoding;
+  }
+}
+
+TEST_F(HttpServerTest, HalfClosedClientsAreAnsweredWhereToldSo) {
+  start({.allows_half_close = true});
+  HttpClient client(port());
+  client.send(get("/keep") + get("/next"));
+  client.shut_down_sending();
+  const auto exchange = handler_.wait_for_kept();
+  exchange->start(make_response(200, "text/plain", "one\n"));
+  client.read_until("one\n");
+  exchange->write("two\n");
+  exchange->finish();
+  client.read_until("two\n\r\n0\r\n\r\n");
+  // What was sent before the end is answered too.
+  EXPECT_EQ(client.read_reply().value().body, "GET /next ");
+  EXPECT_TRUE(client.is_closed_by_server());
+}
+
+TEST_F(HttpServerTest, HalfClosedClientsAreGoneElsewhere) {
+  start();
+  HttpClient client(port());
+  client.send(get("/keep"));
+  const auto exchange = handler_.wait_for_kept();
+  client.shut_down_sending();
+  EXPECT_EQ(handler_.wait_for_close(), CloseReason::kClientGone);
+}
+
+TEST_F(HttpServerTest, ManyRefusedRequestsAtOnce) {
+  start();
+  HttpClient client(port());
+  std::string all;
+  for (int i = 0; i < 2000; ++i) all += get("/refused");
+  client.send(all);
+  for (int i = 0; i < 2000; ++i) ASSERT_EQ(client.read_reply().value().status, 401);
 }
 
 TEST_F(HttpServerTest, TellsWhenTheClientLeaves) {
@@ -312,6 +368,22 @@ TEST_F(HttpServerTest, DrainEndsConnectionsAfterTheirAnswer) {
   EXPECT_EQ(reply.body, "done");
   EXPECT_EQ(reply.headers.at("connection"), "close");
   EXPECT_TRUE(busy.is_closed_by_server());
+}
+
+// Whoever looks at the clock again and again, as pings and limits on answers do, waits for nothing
+// once the answer is there.
+TEST_F(HttpServerTest, TimersDoNotHoldUpTheEnd) {
+  start();
+  HttpClient client(port());
+  client.send(get("/keep"));
+  auto exchange = handler_.wait_for_kept();
+  bool has_run = false;
+  exchange->post_after(std::chrono::hours(1), [&] { has_run = true; });
+  exchange->respond(make_response(200, "text/plain", "done"));
+  exchange = nullptr;
+  EXPECT_EQ(client.read_reply().value().body, "done");
+  server_.reset();
+  EXPECT_FALSE(has_run);
 }
 
 TEST_F(HttpServerTest, TwoServersCannotShareAPort) {

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <stdexcept>
 #include <vector>
 
 #include "llava/serve/http/http_server.h"
@@ -27,7 +28,8 @@ class EchoHandler final : public HttpHandler {
       return;
     }
     const auto header = request.header("X-Test").value_or("");
-    exchange->respond(make_response(200, "text/plain", fmt::format("{} {}", request.body, header)));
+    exchange->respond(make_response(200, "text/plain", fmt::format("{} {}", request.body, header))
+                          .with("X-Method", request.method));
   }
   HttpResponse refuse(int status, const std::string& message) override {
     return make_response(status, "text/plain", message);
@@ -61,6 +63,40 @@ TEST_F(OutgoingHttpTest, PostsAndGetsTheAnswer) {
   const OutgoingReply reply = http.fetch(request);
   EXPECT_TRUE(reply.end.is_ok()) << reply.end.error;
   EXPECT_EQ(reply.body, "hello there");
+}
+
+TEST_F(OutgoingHttpTest, TheHeadComesBeforeTheBody) {
+  OutgoingHttp http;
+  for (const auto method : {OutgoingRequest::Method::kGet, OutgoingRequest::Method::kPost}) {
+    OutgoingRequest request = to("/echo");
+    request.method = method;
+    std::string seen;
+    std::promise<void> ended;
+    http.start(request, {.on_bytes = [&](std::string_view) { seen += " body"; },
+                         .on_end = [&](const OutgoingEnd&) { ended.set_value(); },
+                         .on_head =
+                             [&](int status, const std::vector<HttpHeader>& headers) {
+                               seen += fmt::format("{} {}", status,
+                                                   find_header(headers, "x-method").value_or(""));
+                             }});
+    ended.get_future().wait();
+    EXPECT_EQ(seen, method == OutgoingRequest::Method::kGet ? "200 GET body" : "200 POST body");
+  }
+}
+
+TEST_F(OutgoingHttpTest, WhatACallbackThrowsEndsIt) {
+  OutgoingHttp http;
+  for (const bool is_in_head : {false, true}) {
+    std::promise<OutgoingEnd> ended;
+    const auto fail_if = [](bool is_wanted) {
+      if (is_wanted) throw std::runtime_error("not what was expected");
+    };
+    http.start(to("/echo", "x"),
+               {.on_bytes = [&](std::string_view) { fail_if(!is_in_head); },
+                .on_end = [&](const OutgoingEnd& end) { ended.set_value(end); },
+                .on_head = [&](int, const std::vector<HttpHeader>&) { fail_if(is_in_head); }});
+    EXPECT_EQ(ended.get_future().get().error, "not what was expected");
+  }
 }
 
 TEST_F(OutgoingHttpTest, OtherStatusesAreNoErrorOfTheConnection) {
@@ -100,6 +136,8 @@ TEST_F(OutgoingHttpTest, SilenceEndsIt) {
   request.silence_time = std::chrono::seconds(1);
   const OutgoingReply reply = http.fetch(request);
   EXPECT_NE(reply.end.error, "");
+  EXPECT_TRUE(reply.end.has_timed_out);
+  EXPECT_FALSE(reply.end.could_not_connect);
   EXPECT_EQ(reply.body, "first");
 }
 

@@ -5,27 +5,14 @@
 
 #include <set>
 
+#include "fake_exchange.h"
 #include "llava/core/json.h"
 #include "llava/serve/protocol/api_error.h"
 
 namespace llava::serve {
 namespace {
 
-/// Keeps the answer.
-class FakeExchange final : public HttpExchange {
- public:
-  void respond(HttpResponse response) override { answer = std::move(response); }
-  void start(HttpResponse response) override { answer = std::move(response); }
-  void write(std::string piece) override { answer->body += piece; }
-  void finish() override {}
-  void abort() override {}
-  void on_close(std::function<void(CloseReason)>) override {}
-  bool is_closed() const override { return false; }
-  std::size_t unsent_bytes() const override { return 0; }
-  void post(std::function<void()> task) override { task(); }
-
-  std::optional<HttpResponse> answer;
-};
+using testing::FakeExchange;
 
 class RouterTest : public ::testing::Test {
  protected:
@@ -45,6 +32,8 @@ class RouterTest : public ::testing::Test {
     router_->add("GET", "/models/{name*}", Access::kKey, say("model"));
     router_->add("POST", "/fail", Access::kOpen,
                  [](const RouteCall&) { throw ApiError(400, "invalid_value", "a: wrong", "a"); });
+    router_->add("POST", "/api/chat", Access::kKey,
+                 [](const RouteCall&) { throw ApiError(503, "overloaded", "too much"); });
     router_->add("POST", "/broken", Access::kOpen,
                  [](const RouteCall&) { fail(ErrorCode::kInternal, "secret detail"); });
     return *router_;
@@ -105,6 +94,22 @@ TEST_F(RouterTest, KeysAreNeededButForOpenPaths) {
   EXPECT_EQ(ask("GET", "/nothing").status, 404);
 }
 
+// Whoever refuses it: the key, the route, or what the route calls.
+TEST_F(RouterTest, OllamasErrorsAreTextsAlone) {
+  router({}, {"secret"});
+  const auto error = [&](const HttpResponse& response) {
+    return parse_json(response.body, "answer")["error"];
+  };
+  const HttpResponse refused = ask("POST", "/api/chat");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_TRUE(error(refused).is_string()) << refused.body;
+  const HttpResponse late = ask("POST", "/api/chat", {{"Authorization", "Bearer secret"}});
+  EXPECT_EQ(late.status, 503);
+  EXPECT_EQ(error(late), "too much");
+  EXPECT_EQ(late.error_code, "overloaded");
+  EXPECT_TRUE(error(ask("POST", "/fail")).is_object());
+}
+
 TEST_F(RouterTest, ErrorsBecomeAnswers) {
   router();
   const HttpResponse wrong = ask("POST", "/fail");
@@ -116,6 +121,23 @@ TEST_F(RouterTest, ErrorsBecomeAnswers) {
   const HttpResponse broken = ask("POST", "/broken");
   EXPECT_EQ(broken.status, 500);
   EXPECT_EQ(broken.body.find("secret"), std::string::npos);
+}
+
+TEST_F(RouterTest, FlatErrors) {
+  RouterConfig config;
+  config.has_flat_errors = true;
+  router(config, {"secret"});
+  const HttpResponse wrong = ask("POST", "/fail");
+  EXPECT_EQ(wrong.status, 400);
+  EXPECT_EQ(
+      parse_json(wrong.body, ""),
+      parse_json(R"({"object": "error", "message": "a: wrong", "type": "invalid_request_error",
+                           "param": "a", "code": 400})",
+                 ""));
+  EXPECT_EQ(parse_json(ask("GET", "/items/1").body, "")["code"], 401);
+  EXPECT_EQ(parse_json(router_->refuse(413, "large").body, "")["code"], 413);
+  // Those of other protocols are theirs.
+  EXPECT_EQ(ask("GET", "/nothing").body, R"({"detail":"Not Found"})");
 }
 
 TEST_F(RouterTest, RequestIds) {

@@ -26,6 +26,8 @@ struct BatchAnswer {
   int32_t prompt_tokens = 0;  ///< pictures included
   int32_t image_tokens = 0;
   int32_t completion_tokens = 0;
+  int32_t draft_tokens = 0;     ///< guessed ahead
+  int32_t accepted_tokens = 0;  ///< of those, right
 };
 
 /// Threads: one caller.

@@ -111,6 +111,8 @@ BatchReport run_batch(BatchInput& input, AnswerService& service, const BatchRunO
     if (answer) {
       add_answer(record, *answer);
       ++report.num_answered;
+      report.num_draft_tokens += answer->draft_tokens;
+      report.num_accepted_tokens += answer->accepted_tokens;
     } else {
       add_error(record, *pending.item.error);
       ++report.num_failed;

@@ -32,6 +32,10 @@ struct BatchReport {
   int64_t num_resumed = 0;   ///< records that an earlier run had written
   int64_t num_answered = 0;  ///< by this run
   int64_t num_failed = 0;    ///< by this run: records with an error
+  /// Guessed ahead by this run, and how many of them were right. They depend on what is answered
+  /// together and are therefore in no record.
+  int64_t num_draft_tokens = 0;
+  int64_t num_accepted_tokens = 0;
   bool is_complete = false;  ///< false when it was stopped
 };
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/quantize/quantize.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -15,12 +13,14 @@
 #include "llava/checkpoint/held_weights.h"
 #include "llava/checkpoint/packed_store.h"
 #include "llava/checkpoint/weight_assignment.h"
+#include "llava/core/disk_space.h"
 #include "llava/core/error.h"
 #include "llava/core/log.h"
 #include "llava/core/version.h"
 #include "llava/engine/checkpoint_images.h"
 #include "llava/engine/checkpoint_weights.h"
 #include "llava/engine/memory.h"
+#include "llava/engine/output_folder.h"
 #include "llava/engine/quantize/calibration.h"
 #include "llava/engine/quantize/gguf_output.h"
 #include "llava/engine/quantize/store_folder.h"
@@ -35,8 +35,6 @@ using checkpoint::LoadModelOptions;
 using checkpoint::PlannedTensor;
 using checkpoint::WeightAssignment;
 using checkpoint::WeightPart;
-
-constexpr double kMiB = 1024.0 * 1024.0;
 
 std::string_view part_name(WeightPart part) {
   switch (part) {
@@ -102,71 +100,19 @@ LoadModelOptions options_of(const QuantizeRequest& request, std::optional<DType>
   return options;
 }
 
-// A folder that is removed again unless it gets its name.
-class OutputFolder {
- public:
-  OutputFolder(const std::string& output, bool force) : target_(fs::path(output)) {
-    if (!target_.has_filename()) target_ = target_.parent_path();
-    if (target_.empty()) fail(ErrorCode::kInvalidArgument, "--output is empty, expected a folder");
-    if (fs::exists(fs::symlink_status(target_))) {
-      const bool is_store =
-          fs::is_directory(target_) && (fs::exists(target_ / checkpoint::kPackedStoreFile) ||
-                                        fs::exists(target_ / kGgufModelFile));
-      if (!force || !is_store) {
-        fail(ErrorCode::kInvalidArgument, "--output '{}' exists{}", target_.string(),
-             is_store ? ": choose another folder, or give --force to replace it"
-                      : " and is no packed store, which --force would replace: choose another "
-                        "folder");
-      }
-    }
-    temporary_ = fmt::format("{}.tmp-{}", target_.string(), ::getpid());
-    std::error_code error;
-    fs::remove_all(temporary_, error);
-    if (!fs::create_directory(temporary_, error)) {
-      fail(ErrorCode::kNotFound, "cannot create '{}': {}", temporary_.string(), error.message());
-    }
-  }
-  ~OutputFolder() {
-    std::error_code ignored;
-    if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
-  }
-  OutputFolder(const OutputFolder&) = delete;
-  OutputFolder& operator=(const OutputFolder&) = delete;
+// What --force may replace.
+bool is_store(const fs::path& folder) {
+  return fs::is_directory(folder) &&
+         (fs::exists(folder / checkpoint::kPackedStoreFile) || fs::exists(folder / kGgufModelFile));
+}
 
-  const fs::path& folder() const { return temporary_; }
-
-  // The old folder steps aside until the new one has its name.
-  void finish() {
-    const fs::path old = fmt::format("{}.old-{}", target_.string(), ::getpid());
-    std::error_code error;
-    const bool replaces = fs::exists(target_);
-    if (replaces) fs::rename(target_, old, error);
-    if (!error) fs::rename(temporary_, target_, error);
-    if (error) {
-      std::error_code ignored;
-      if (replaces) fs::rename(old, target_, ignored);
-      fail(ErrorCode::kResourceExhausted, "cannot rename '{}' to '{}': {}", temporary_.string(),
-           target_.string(), error.message());
-    }
-    temporary_.clear();
-    fs::remove_all(old, error);
-  }
-
- private:
-  fs::path target_;
-  fs::path temporary_;
-};
-
-void require_disk(const fs::path& folder, uint64_t bytes, std::string_view what) {
-  std::error_code error;
-  const fs::space_info space = fs::space(folder, error);
-  if (error || bytes <= space.available) return;
-  fail(
-      ErrorCode::kResourceExhausted,
-      "{} needs {:.0f} MiB in '{}', but {:.0f} MiB of the disk are free: make room, choose another "
-      "--output or fewer bits",
-      what, static_cast<double>(bytes) / kMiB, folder.parent_path().string(),
-      static_cast<double>(space.available) / kMiB);
+void check_output(const std::string& output, bool force) {
+  const fs::path target = output_path(output, "--output");
+  if (!fs::exists(fs::symlink_status(target)) || (force && is_store(target))) return;
+  fail(ErrorCode::kInvalidArgument, "--output '{}' exists{}", target.string(),
+       is_store(target) ? ": choose another folder, or give --force to replace it"
+                        : " and is no packed store, which --force would replace: choose another "
+                          "folder");
 }
 
 class Quantization {
@@ -196,7 +142,8 @@ class Quantization {
   QuantizeReport run(const ProgressCallback& on_progress) {
     const auto start = std::chrono::steady_clock::now();
     require_memory(peak_bytes_, fmt::format("quantising '{}' tensor by tensor", place_.name));
-    OutputFolder output(request_.output, request_.force);
+    check_output(request_.output, request_.force);
+    OutputFolder output(output_path(request_.output, "--output"));
     QuantizeReport report{.output = request_.output};
     if (request_.format == "gguf") {
       GgufOutput writer(output.folder(), {place_, text_, processor_}, plan_);
@@ -252,7 +199,8 @@ class Quantization {
                  const ProgressCallback& on_progress,
                  const std::function<void(const std::string&, const Tensor&)>& write) {
     report.bytes = writer.file_bytes();
-    require_disk(output.folder(), report.bytes, fmt::format("'{}'", request_.output));
+    require_disk_space(output.folder(), report.bytes, fmt::format("'{}'", request_.output),
+                       "make room, choose another --output or fewer bits");
     checkpoint::WeightReader reader(pool_, weights_.model, options_, is_head_tied());
     uint64_t done = 0, total = 0;
     for (const PlannedTensor& tensor : plan_) total += static_cast<uint64_t>(tensor.num_bytes());

@@ -37,7 +37,8 @@ struct QuantizeRequest {
   void describe(V& v) {
     v.required("output", output, "folder to write, which needs no other files");
     v.field("model-path", model_path,
-            "checkpoint: a folder, or a GGUF language model; without it the bundled model is used");
+            "checkpoint: a folder, a GGUF language model, or org/name of the hub; without it the "
+            "bundled model is used");
     v.field("model-base", model_base,
             "base language model of a LoRA or projector-only checkpoint; adapters are merged");
     v.field("model-name", model_name, "name to choose the template by, instead of the path's");

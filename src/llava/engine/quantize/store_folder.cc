@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/quantize/store_folder.h"
 
-#include <array>
 #include <string_view>
 
 #include "llava/checkpoint/gguf.h"
 #include "llava/core/error.h"
 #include "llava/core/file.h"
 #include "llava/core/json.h"
+#include "llava/engine/checkpoint_files.h"
 #include "llava/engine/checkpoint_weights.h"
 
 namespace llava::engine {
@@ -19,25 +19,7 @@ using model::DecoderConfig;
 using model::DecoderFamily;
 using model::RopeScaling;
 
-constexpr uint64_t kMaxFileBytes = 256u << 20;
 constexpr std::string_view kTowerFolder = "vision_tower";
-
-constexpr std::array<std::string_view, 9> kTokenizerFiles = {"tokenizer.model",
-                                                             "tokenizer.json",
-                                                             "tokenizer_config.json",
-                                                             "special_tokens_map.json",
-                                                             "added_tokens.json",
-                                                             "vocab.json",
-                                                             "merges.txt",
-                                                             "chat_template.json",
-                                                             "chat_template.jinja"};
-constexpr std::array<std::string_view, 2> kProcessorFiles = {"preprocessor_config.json",
-                                                             "processor_config.json"};
-
-void copy(const fs::path& from, const fs::path& to, std::string_view name) {
-  if (!fs::is_regular_file(from / name)) return;
-  write_file_atomically(to / name, read_file(from / name, kMaxFileBytes));
-}
 
 // config.json of a language model that came without one.
 OrderedJson config_of_decoder(const checkpoint::CheckpointDescription& description) {
@@ -101,9 +83,8 @@ OrderedJson config_of(const CheckpointPlace& place, const fs::path& tower_folder
                       const CheckpointText& text) {
   const checkpoint::CheckpointDescription& description = place.description;
   const fs::path file = place.path / "config.json";
-  OrderedJson json = fs::is_directory(place.path)
-                         ? parse_ordered_json(read_file(file, kMaxFileBytes), file.string())
-                         : config_of_decoder(description);
+  OrderedJson json =
+      fs::is_directory(place.path) ? read_ordered_file(file) : config_of_decoder(description);
   json.erase("quantization_config");
   if (!text.conv_mode.empty()) json["conv_mode"] = text.conv_mode;  // not by the folder's name
   if (description.layout == Layout::kHuggingFace) return json;
@@ -145,28 +126,23 @@ void write_tokenizer(const fs::path& folder, const fs::path& language_model) {
                           checkpoint::GgufFile::open(language_model)->without_tensors());
     return;
   }
-  for (const std::string_view name : kTokenizerFiles) copy(language_model, folder, name);
-  copy(language_model, folder, kGgufTokenizerFile);
+  copy_tokenizer_files(language_model, folder);
+  copy_file_if_any(language_model, folder, std::string(kGgufTokenizerFile));
 }
 
 }  // namespace
 
 void write_store_folder(const fs::path& folder, const CheckpointPlace& place,
                         const fs::path& tower_folder, const CheckpointText& text) {
-  constexpr int kIndent = 2;
-  write_file_atomically(folder / "config.json",
-                        to_text(config_of(place, tower_folder, text), kIndent) + "\n");
-  write_file_atomically(folder / "generation_config.json",
-                        to_text(json_of(read_decoding_defaults(place)), kIndent) + "\n");
+  write_ordered_file(folder / "config.json", config_of(place, tower_folder, text));
+  write_ordered_file(folder / "generation_config.json", json_of(read_decoding_defaults(place)));
   write_tokenizer(folder, place.language_model());
   if (place.description.layout == Layout::kHuggingFace) {
-    for (const std::string_view name : kProcessorFiles) copy(place.path, folder, name);
+    copy_processor_files(place.path, folder);
   } else if (!tower_folder.empty()) {
     fs::create_directories(folder / kTowerFolder);
-    copy(tower_folder, folder / kTowerFolder, "config.json");
-    for (const std::string_view name : kProcessorFiles) {
-      copy(tower_folder, folder / kTowerFolder, name);
-    }
+    copy_file_if_any(tower_folder, folder / kTowerFolder, "config.json");
+    copy_processor_files(tower_folder, folder / kTowerFolder);
   }
 }
 

@@ -21,9 +21,10 @@ constexpr int kMaxWaitMs = 1000;
 struct CurlDeleter {
   void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
 };
-struct HeadersDeleter {
+struct ListDeleter {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
+using StringList = std::unique_ptr<curl_slist, ListDeleter>;
 
 void initialise_curl() {
   static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -87,9 +88,6 @@ class OutgoingHttp::State::Call final : public OutgoingCall {
     easy_.reset(curl_easy_init());
     LLAVA_CHECK(easy_ != nullptr);
     CURL* const easy = easy_.get();
-    add_header("Content-Type: application/json");
-    // Bodies are sent at once: no peer of ours refuses before it has read them.
-    add_header("Expect:");
     for (const auto& [name, value] : request_.headers) add_header(name + ": " + value);
     curl_easy_setopt(easy, CURLOPT_URL, request_.url.c_str());
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -98,19 +96,23 @@ class OutgoingHttp::State::Call final : public OutgoingCall {
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
 #endif
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.get());
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                     static_cast<curl_off_t>(request_.body.size()));
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request_.body.data());
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT,
+    // An empty proxy is none, whatever the environment says.
+    curl_easy_setopt(easy, CURLOPT_PROXY, request_.proxy.c_str());
+    if (request_.method == OutgoingRequest::Method::kPost) post(easy);
+    if (!request_.resolved.empty()) resolve(easy);
+    if (headers_) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.get());
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                      static_cast<long>(request_.connect_time.count()));
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                      static_cast<long>(request_.silence_time.count()));
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT, static_cast<long>(request_.total_time.count()));
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request_.total_time.count()));
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Call::on_bytes);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
+    if (callbacks_.on_head) {
+      curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Call::on_header);
+      curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
+    }
     return easy;
   }
 
@@ -118,9 +120,17 @@ class OutgoingHttp::State::Call final : public OutgoingCall {
     long status = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
     OutgoingEnd end{.status = static_cast<int>(status), .error = {}};
-    if (result != CURLE_OK) end.error = curl_easy_strerror(result);
+    const char* redirect = nullptr;
+    curl_easy_getinfo(easy_.get(), CURLINFO_REDIRECT_URL, &redirect);
+    if (redirect != nullptr) end.redirect = redirect;
+    if (result != CURLE_OK) end.error = error_.empty() ? curl_easy_strerror(result) : error_;
+    curl_off_t begin_time = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_PRETRANSFER_TIME_T, &begin_time);
+    const bool has_timed_out = result == CURLE_OPERATION_TIMEDOUT;
     end.could_not_connect = result == CURLE_COULDNT_CONNECT ||
-                            result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_URL_MALFORMAT;
+                            result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_URL_MALFORMAT ||
+                            (has_timed_out && begin_time == 0);
+    end.has_timed_out = has_timed_out && !end.could_not_connect;
     finish(end);
   }
   void finish(const OutgoingEnd& end) {
@@ -130,24 +140,91 @@ class OutgoingHttp::State::Call final : public OutgoingCall {
 
  private:
   static std::size_t on_bytes(char* bytes, std::size_t size, std::size_t count, void* self) {
-    const OutgoingCallbacks& callbacks = static_cast<Call*>(self)->callbacks_;
-    if (callbacks.on_bytes) callbacks.on_bytes({bytes, size * count});
-    return size * count;
+    Call& call = *static_cast<Call*>(self);
+    return call.attempt([&] {
+      if (call.callbacks_.on_bytes) call.callbacks_.on_bytes({bytes, size * count});
+    })
+               ? size * count
+               : 0;
   }
 
-  void add_header(const std::string& line) {
-    curl_slist* const longer = curl_slist_append(headers_.get(), line.c_str());
+  /// Runs a callback of the request's; what it throws ends the request. No exception may pass
+  /// through libcurl.
+  template <class Function>
+  bool attempt(Function function) {
+    try {
+      function();
+      return true;
+    } catch (const std::exception& error) {
+      error_ = error.what();
+      return false;
+    }
+  }
+
+  /// Takes one line of the head: the status line, a header, or the empty one at its end.
+  static std::size_t on_header(char* bytes, std::size_t size, std::size_t count, void* self) {
+    Call& call = *static_cast<Call*>(self);
+    return call.attempt([&] { call.take_head_line({bytes, size * count}); }) ? size * count : 0;
+  }
+
+  void take_head_line(std::string_view line) {
+    // Trailers come in the same way, behind the body.
+    if (has_head_) return;
+    while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
+    if (line.empty()) {
+      long status = 0;
+      curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+      // "100 Continue" and its like announce the answer.
+      if (status < 200) return head_.clear();
+      has_head_ = true;
+      return callbacks_.on_head(static_cast<int>(status), head_);
+    }
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return;
+    std::string_view value = line.substr(colon + 1);
+    while (!value.empty() && (value.front() == ' ' || value.front() == '\t'))
+      value.remove_prefix(1);
+    head_.push_back({std::string(line.substr(0, colon)), std::string(value)});
+  }
+
+  void post(CURL* easy) {
+    if (!find_header(request_.headers, "Content-Type")) {
+      add_header("Content-Type: application/json");
+    }
+    // Bodies are sent at once: no peer of ours refuses before it has read them.
+    add_header("Expect:");
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                     static_cast<curl_off_t>(request_.body.size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request_.body.data());
+  }
+
+  void resolve(CURL* easy) {
+    // No connection to what the name meant before, and this answer for no other request.
+    append(resolved_, "+" + request_.resolved);
+    curl_easy_setopt(easy, CURLOPT_RESOLVE, resolved_.get());
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+  }
+
+  void add_header(const std::string& line) { append(headers_, line); }
+
+  static void append(StringList& list, const std::string& line) {
+    curl_slist* const longer = curl_slist_append(list.get(), line.c_str());
     LLAVA_CHECK(longer != nullptr);
-    headers_.release();
-    headers_.reset(longer);
+    list.release();
+    list.reset(longer);
   }
 
   State& state_;
   OutgoingRequest request_;
   OutgoingCallbacks callbacks_;
+  std::vector<HttpHeader> head_;
+  bool has_head_ = false;
+  std::string error_;  ///< what a callback threw
   std::atomic<bool> is_cancelled_{false};
   std::unique_ptr<CURL, CurlDeleter> easy_;
-  std::unique_ptr<curl_slist, HeadersDeleter> headers_;
+  StringList headers_;
+  StringList resolved_;
 };
 
 void OutgoingHttp::State::run(const std::stop_token& stop) {

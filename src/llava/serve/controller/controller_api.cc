@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -169,7 +170,10 @@ class Controller::Survey : public std::enable_shared_from_this<Survey> {
 Controller::Controller(const ControllerOptions& options)
     : options_(options),
       random_(Generator(std::random_device{}())),
-      sweeper_([this](const std::stop_token& stop) { sweep(stop); }) {}
+      sweeper_([this](const std::stop_token& stop) { sweep(stop); }) {
+  if (!options_.find_workers) return;
+  discoverer_ = std::jthread([this](const std::stop_token& stop) { discover(stop); });
+}
 
 Controller::~Controller() = default;
 
@@ -184,10 +188,20 @@ OutgoingRequest Controller::status_request(const std::string& worker) const {
 }
 
 std::optional<std::string> Controller::dispatch(const DispatchRequest& request) {
-  return random_.with([&](Generator& random) {
+  const auto worker = random_.with([&](Generator& random) {
     return table_.with([&](WorkerTable& table) {
       return table.dispatch(options_.dispatch_method, request, random);
     });
+  });
+  metrics_.count_dispatch(std::string(request.model), options_.dispatch_method, worker.has_value());
+  return worker;
+}
+
+std::string Controller::metrics() {
+  // Scrapes take turns by the table's lock.
+  return table_.with([&](const WorkerTable& table) {
+    metrics_.update(table, Clock::now());
+    return metrics_text(metrics_.collect());
   });
 }
 
@@ -214,6 +228,52 @@ void Controller::sweep(const std::stop_token& stop) {
       });
     }
   }
+}
+
+/// Asks the workers that are found for their status, which counts as their heartbeat.
+void Controller::discover(const std::stop_token& stop) {
+  std::vector<std::string> known;
+  while (!stop.stop_requested()) {
+    if (auto found = options_.find_workers()) {
+      for (const std::string& worker : known) {
+        if (std::ranges::find(*found, worker) != found->end()) continue;
+        log_info("worker_gone", {{"worker", worker}});
+        table_.with([&](WorkerTable& table) { table.unregister_worker(worker); });
+      }
+      known = std::move(*found);
+    }
+    for (const std::string& worker : known) {
+      outgoing_.fetch(status_request(worker), [this, worker](const OutgoingReply& reply) {
+        const auto status =
+            reply.end.is_ok() ? read_worker_status(reply.body) : std::optional<WorkerStatus>();
+        if (status) take_discovered(worker, *status);
+      });
+    }
+    std::unique_lock lock(sweep_mutex_);
+    sweep_wake_.wait_for(lock, stop, options_.discovery_pause, [] { return false; });
+  }
+}
+
+void Controller::take_discovered(const std::string& worker, const WorkerStatus& status) {
+  table_.with([&](WorkerTable& table) {
+    const auto entry = std::ranges::find(table.entries(), worker, &WorkerEntry::name);
+    const bool is_same = entry != table.entries().end() &&
+                         entry->status.model_names == status.model_names &&
+                         entry->status.speed == status.speed;
+    if (is_same) {
+      table.receive_heart_beat({.name = worker, .queue_length = status.queue_length, .load = {}},
+                               Clock::now());
+      return;
+    }
+    // Silence drops it, as it drops those that register.
+    table.register_worker({.name = worker,
+                           .checks_heart_beat = true,
+                           .is_multimodal = std::nullopt,
+                           .status = status,
+                           .load = {}},
+                          Clock::now());
+    log_info("worker_found", {{"worker", worker}});
+  });
 }
 
 void Controller::finish_registration(WorkerRegistration registration, bool is_verbose,
@@ -317,7 +377,14 @@ void Controller::add_routes(Router& router) {
   add_list("/list_multimodal_models", &WorkerTable::list_multimodal_models);
   add_list("/list_language_models", &WorkerTable::list_language_models);
   add("POST", "/get_worker_address", [this](const RouteCall& call) {
-    const auto worker = dispatch({.model = read_name(call, "model")});
+    const OrderedJson body = parse_body(call.request.body);
+    FieldReader reader(body, "");
+    const auto model = reader.get_string("model");
+    if (!model) throw ApiError(400, "missing_field", "model: is missing", "model");
+    // Members of ours: what requests have in common, and who has failed this one.
+    const std::string prefix_key = reader.get_string("prefix_key").value_or("");
+    const auto tried = reader.get_strings("tried").value_or(std::vector<std::string>{});
+    const auto worker = dispatch({.model = *model, .prefix_key = prefix_key, .tried = tried});
     answer_json(*call.exchange, {{"address", worker.value_or("")}});
   });
   add("POST", "/receive_heart_beat", [this](const RouteCall& call) {

@@ -2,10 +2,14 @@
 #include "llava/serve/http/http_connection.h"
 
 #include <algorithm>
-#include <boost/asio/dispatch.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 #include <utility>
+#include <vector>
 
+#include "llava/core/guarded.h"
 #include "llava/core/log.h"
 
 namespace llava::serve {
@@ -34,6 +38,12 @@ class HttpConnection::Exchange final : public HttpExchange {
         unsent_(connection_->unsent_) {}
   ~Exchange() override {
     run([](HttpConnection& connection, uint64_t number) { connection.abandon(number); });
+    // A timer that nobody needs any more would hold up the server's end until it has run out.
+    post([timers = timers_.with([](Timers& all) { return std::move(all); })] {
+      for (const auto& weak : timers) {
+        if (const auto timer = weak.lock()) timer->cancel();
+      }
+    });
   }
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -49,6 +59,10 @@ class HttpConnection::Exchange final : public HttpExchange {
     });
   }
   void write(std::string piece) override {
+    // On the strand, and with nothing of this exchange on its way there, it is its turn now.
+    if (num_posted_->load(std::memory_order_acquire) == 0 && connection_->is_on_strand()) {
+      return connection_->send_piece(number_, piece);
+    }
     unsent_->fetch_add(piece.size(), std::memory_order_relaxed);
     run([piece = std::move(piece), unsent = unsent_](HttpConnection& connection, uint64_t number) {
       // From here on the connection counts it, frame included.
@@ -70,22 +84,42 @@ class HttpConnection::Exchange final : public HttpExchange {
   bool is_closed() const override { return is_closed_->load(std::memory_order_relaxed); }
   std::size_t unsent_bytes() const override { return unsent_->load(std::memory_order_relaxed); }
   void post(std::function<void()> task) override {
-    asio::post(connection_->transport_->executor(), std::move(task));
+    connection_->shared_->hand_over->post(connection_->transport_->executor(), std::move(task));
+  }
+  void post_after(std::chrono::milliseconds delay, std::function<void()> task) override {
+    const auto timer =
+        std::make_shared<asio::steady_timer>(connection_->transport_->executor(), delay);
+    timer->async_wait([timer, task = std::move(task)](const boost::system::error_code& error) {
+      if (!error) task();
+    });
+    timers_.with([&](Timers& all) {
+      std::erase_if(all, [](const auto& weak) { return weak.expired(); });
+      all.push_back(timer);
+    });
   }
 
  private:
+  using Timers = std::vector<std::weak_ptr<asio::steady_timer>>;
+
   template <class Task>
   void run(Task task) {
-    asio::post(connection_->transport_->executor(),
-               [connection = connection_, number = number_, task = std::move(task)] {
-                 task(*connection, number);
-               });
+    num_posted_->fetch_add(1, std::memory_order_relaxed);
+    connection_->shared_->hand_over->post(connection_->transport_->executor(),
+                                          [connection = connection_, number = number_,
+                                           num_posted = num_posted_, task = std::move(task)] {
+                                            num_posted->fetch_sub(1, std::memory_order_release);
+                                            task(*connection, number);
+                                          });
   }
 
   std::shared_ptr<HttpConnection> connection_;
   uint64_t number_;
   std::shared_ptr<std::atomic<bool>> is_closed_;
   std::shared_ptr<std::atomic<std::size_t>> unsent_;
+  /// Calls that wait for the strand. The strand runs them in their order, so that one who sees none
+  /// there comes behind them.
+  std::shared_ptr<std::atomic<int32_t>> num_posted_ = std::make_shared<std::atomic<int32_t>>(0);
+  Guarded<Timers> timers_;
 };
 
 HttpConnection::HttpConnection(std::shared_ptr<ConnectionShared> shared,
@@ -137,6 +171,8 @@ void HttpConnection::await_request() {
 
 void HttpConnection::read() {
   if (is_reading_ || phase_ == Phase::kClosed) return;
+  // The end is told once.
+  if (is_half_closed_) return close(CloseReason::kClientGone, false);
   is_reading_ = true;
   transport_->read_some(
       asio::buffer(chunk_),
@@ -148,6 +184,10 @@ void HttpConnection::read() {
 
 void HttpConnection::on_read(const Transport::Error& error, std::size_t count) {
   if (phase_ == Phase::kClosed) return;
+  if (error == asio::error::eof && phase_ == Phase::kAnswer && shared_->limits.allows_half_close) {
+    is_half_closed_ = true;
+    return;
+  }
   // A client that ends its side while an answer is made is taken to be gone.
   if (error) return close(CloseReason::kClientGone, false);
   if (phase_ == Phase::kLinger) {
@@ -174,7 +214,7 @@ void HttpConnection::progress() {
     case Phase::kBody:
       return feed_body();
     case Phase::kAnswer:
-      if (in_.size() < kMaxPipelinedBytes) read();
+      if (in_.size() < kMaxPipelinedBytes && !is_half_closed_) read();
       return;
     default:
       return read();
@@ -202,7 +242,14 @@ void HttpConnection::begin_request(std::size_t head_size) {
   }
   closes_after_ = !head_.keeps_alive;
   if (refusal) return refuse_with(std::move(*refusal));
-  body_.emplace(head_, head_bytes, max_body_bytes);
+  const auto is_gzip = take_encoding();
+  if (!is_gzip) {
+    return refuse(415, shared_->limits.accepts_gzip
+                           ? "the only Content-Encoding that is understood is 'gzip'"
+                           : "the request's body is compressed, which this server does not take "
+                             "(--accept-gzip): send it as it is");
+  }
+  body_.emplace(head_, head_bytes, max_body_bytes, *is_gzip);
   if (body_->error()) return refuse(body_->error()->status, body_->error()->message);
   if (!promise_body(head_.content_length.value_or(0))) {
     return refuse(503, "the server is reading too many requests");
@@ -211,6 +258,20 @@ void HttpConnection::begin_request(std::size_t head_size) {
   phase_ = Phase::kBody;
   body_begin_ = Clock::now();
   feed_body();
+}
+
+std::optional<bool> HttpConnection::take_encoding() {
+  const auto encoding = head_.request.header("Content-Encoding");
+  if (!encoding || equals_ignoring_case(*encoding, "identity")) return false;
+  const bool is_gzip =
+      equals_ignoring_case(*encoding, "gzip") || equals_ignoring_case(*encoding, "x-gzip");
+  if (!is_gzip || !shared_->limits.accepts_gzip) return std::nullopt;
+  // Handlers see the body unpacked, and may pass the headers on.
+  const auto num_erased = std::erase_if(head_.request.headers, [](const HttpHeader& header) {
+    return equals_ignoring_case(header.name, "Content-Encoding");
+  });
+  if (num_erased != 1) return std::nullopt;
+  return true;
 }
 
 bool HttpConnection::promise_body(uint64_t total) {
@@ -308,10 +369,19 @@ void HttpConnection::send_start(uint64_t number, HttpResponse response) {
 void HttpConnection::send_piece(uint64_t number, std::string_view piece) {
   if (!is_open(number) || !is_streaming_ || phase_ == Phase::kClosed || piece.empty()) return;
   if (head_.request.method == "HEAD") return;
-  push(head_.is_http_1_1 ? frame_chunk(piece) : std::string(piece));
-  if (static_cast<int64_t>(unsent_->load()) > shared_->limits.max_unsent_bytes) {
-    close(CloseReason::kSlowClient, true);
+  const std::size_t size_before = out_.size();
+  if (head_.is_http_1_1) {
+    append_chunk(out_, piece);
+  } else {
+    out_ += piece;
   }
+  unsent_->fetch_add(out_.size() - size_before, std::memory_order_relaxed);
+  flush();
+  if (static_cast<int64_t>(unsent_->load()) <= shared_->limits.max_unsent_bytes) return;
+  // Who writes is not called back from within.
+  asio::post(transport_->executor(), [self = shared_from_this(), number] {
+    if (self->is_open(number)) self->close(CloseReason::kSlowClient, true);
+  });
 }
 
 void HttpConnection::send_finish(uint64_t number) {
@@ -352,6 +422,12 @@ void HttpConnection::complete() {
 
 // Writing.
 
+bool HttpConnection::is_on_strand() const {
+  const auto executor = transport_->executor();
+  const auto* strand = executor.target<asio::strand<asio::io_context::executor_type>>();
+  return strand != nullptr && strand->running_in_this_thread();
+}
+
 void HttpConnection::push(std::string bytes) {
   unsent_->fetch_add(bytes.size(), std::memory_order_relaxed);
   if (out_.empty()) {
@@ -364,12 +440,13 @@ void HttpConnection::push(std::string bytes) {
 
 void HttpConnection::flush() {
   if (is_writing_ || phase_ == Phase::kClosed) return;
+  write_at_once();
   if (num_sent_ == sending_.size()) {
-    sending_.clear();
-    num_sent_ = 0;
-    std::swap(sending_, out_);
+    // Not from here: a client's next requests would each be answered within the one before.
+    if (phase_ != Phase::kAnswer || !is_complete_) return;
+    return asio::post(transport_->executor(),
+                      [self = shared_from_this()] { self->on_all_written(); });
   }
-  if (sending_.empty()) return on_all_written();
   is_writing_ = true;
   write_deadline_.expires_after(shared_->limits.write_time);
   write_deadline_.async_wait([weak = weak_from_this()](const Transport::Error& error) {
@@ -379,25 +456,43 @@ void HttpConnection::flush() {
       self->close(CloseReason::kSlowClient, true);
     }
   });
+  transport_->write_some(next_piece(), [self = shared_from_this()](const Transport::Error& error,
+                                                                   std::size_t written) {
+    self->is_writing_ = false;
+    self->on_written(error, written);
+  });
+}
+
+asio::const_buffer HttpConnection::next_piece() const {
   const std::size_t count = std::min(kMaxWriteBytes, sending_.size() - num_sent_);
-  transport_->write_some(
-      asio::buffer(sending_.data() + num_sent_, count),
-      [self = shared_from_this()](const Transport::Error& error, std::size_t written) {
-        self->is_writing_ = false;
-        self->on_written(error, written);
-      });
+  return asio::buffer(sending_.data() + num_sent_, count);
+}
+
+void HttpConnection::write_at_once() {
+  for (;;) {
+    if (num_sent_ == sending_.size()) {
+      sending_.clear();
+      num_sent_ = 0;
+      std::swap(sending_, out_);
+    }
+    if (sending_.empty()) return;
+    const std::size_t count = transport_->try_write(next_piece());
+    if (count == 0) return;
+    num_sent_ += count;
+    unsent_->fetch_sub(count, std::memory_order_relaxed);
+  }
 }
 
 void HttpConnection::on_written(const Transport::Error& error, std::size_t count) {
   if (phase_ == Phase::kClosed) return;
   if (error) return close(CloseReason::kClientGone, false);
+  write_deadline_.cancel();
   num_sent_ += count;
   unsent_->fetch_sub(count, std::memory_order_relaxed);
   flush();
 }
 
 void HttpConnection::on_all_written() {
-  write_deadline_.cancel();
   if (phase_ != Phase::kAnswer || !is_complete_) return;
   count_answer(false);
   if (closes_after_) return linger();

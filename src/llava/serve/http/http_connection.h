@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "llava/serve/http/hand_over.h"
 #include "llava/serve/http/http_handler.h"
 #include "llava/serve/http/http_server.h"
 #include "llava/serve/http/request_body.h"
@@ -27,6 +28,7 @@ namespace llava::serve {
 struct ConnectionShared {
   HttpLimits limits;
   HttpHandler& handler;
+  std::shared_ptr<HandOver> hand_over;
   std::atomic<int64_t> num_connections{0};
   std::atomic<int64_t> body_bytes{0};
   std::atomic<int64_t> num_answers{0};  ///< that clients have not taken to the end
@@ -66,6 +68,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void on_read(const Transport::Error& error, std::size_t count);
   void progress();
   void begin_request(std::size_t head_size);
+  /// Whether the body is packed; nothing when it is in a way that is not taken.
+  std::optional<bool> take_encoding();
   void feed_body();
   void dispatch();
   void refuse(int status, const std::string& message);
@@ -86,8 +90,13 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void count_answer(bool is_under_way);
 
   // Writing.
+  /// From any thread.
+  bool is_on_strand() const;
   void push(std::string bytes);
   void flush();
+  /// Writes what the system takes without waiting.
+  void write_at_once();
+  boost::asio::const_buffer next_piece() const;
   void on_written(const Transport::Error& error, std::size_t count);
   void on_all_written();
 
@@ -104,6 +113,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::array<char, 16 * 1024> chunk_;
   std::string in_;
   bool is_reading_ = false;
+  bool is_half_closed_ = false;  ///< the client's side
   int64_t num_lingered_ = 0;
 
   RequestHead head_;

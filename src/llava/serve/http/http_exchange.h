@@ -3,6 +3,7 @@
 // HttpExchange: one request's answer on its way out, whole or piece by piece.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -42,6 +43,8 @@ class HttpExchange {
   virtual std::size_t unsent_bytes() const = 0;
   /// Runs `task` on the connection's own strand, after what has been posted before.
   virtual void post(std::function<void()> task) = 0;
+  /// The same, after a while, unless the exchange is gone by then.
+  virtual void post_after(std::chrono::milliseconds delay, std::function<void()> task) = 0;
 };
 
 }  // namespace llava::serve

@@ -41,6 +41,10 @@ struct HttpResponse {
   int status = 200;
   std::vector<HttpHeader> headers;
   std::string body;
+  /// The code of the error that it tells of, for who counts them; not sent. Empty: none.
+  std::string error_code = {};
+  /// Its words, for protocols that have another form of them; not sent. Empty: none.
+  std::string error_message = {};
 
   /// Appends a header; answers itself, for writing responses in one expression.
   HttpResponse& with(std::string name, std::string value) {

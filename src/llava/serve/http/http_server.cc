@@ -11,6 +11,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <future>
+#include <limits>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -27,12 +28,29 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-/// As many descriptors as the system lets this process have: each connection is one.
-void raise_descriptor_limit() {
+/// Connections that may have ended before the list of them is cleared up.
+constexpr std::size_t kKeptConnections = 64;
+
+/// Descriptors that stay for other things than connections: files, pictures, outgoing requests.
+constexpr int64_t kOtherDescriptors = 64;
+
+/// Raises the limit of descriptors to what the system lets this process have, and says how many
+/// connections of the wanted ones that allows: each is one.
+int64_t allowed_connections(int64_t wanted) {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
+  const auto descriptors =
+      static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int32_t>::max()));
+  const int64_t allowed = std::max(descriptors - kOtherDescriptors, descriptors / 2);
+  if (allowed >= wanted) return wanted;
+  log_warning("http_descriptors", {{"max_connections", wanted},
+                                   {"descriptors", descriptors},
+                                   {"connections", allowed},
+                                   {"advice", "raise the hard limit (ulimit -Hn, LimitNOFILE=)"}});
+  return allowed;
 }
 
 tcp::endpoint resolve(asio::io_context& io, const std::string& host, int32_t port) {
@@ -51,11 +69,12 @@ class HttpServer::State {
  public:
   State(const HttpServerConfig& config, HttpHandler& handler)
       : config_(config),
-        shared_(std::make_shared<ConnectionShared>(config.limits, handler)),
+        max_connections_(allowed_connections(config.limits.max_connections)),
         io_(std::max(1, config.num_threads)),
+        shared_(std::make_shared<ConnectionShared>(config.limits, handler,
+                                                   std::make_shared<HandOver>(io_.get_executor()))),
         acceptor_(asio::make_strand(io_)),
         retry_(acceptor_.get_executor()) {
-    raise_descriptor_limit();
     load_tls();
     listen();
     accept();
@@ -101,7 +120,12 @@ class HttpServer::State {
   }
 
   void load_tls() {
-    if (config_.tls_certificate.empty()) return;
+    if (config_.tls_certificate.empty()) {
+      // Without it everything would be sent in the clear, which nobody wants who gives these.
+      if (config_.tls_key.empty() && config_.tls_client_ca.empty()) return;
+      fail(ErrorCode::kInvalidArgument, "{} needs a certificate: give --tls-cert as well",
+           config_.tls_key.empty() ? "--tls-client-ca" : "--tls-key");
+    }
     auto context =
         make_tls_context({config_.tls_certificate, config_.tls_key, config_.tls_client_ca});
     tls_.with([&](auto& current) { current = std::move(context); });
@@ -126,18 +150,32 @@ class HttpServer::State {
   }
 
   void listen() {
-    const tcp::endpoint endpoint = resolve(io_, config_.host, config_.port);
+    tcp::endpoint endpoint = resolve(io_, config_.host, config_.port);
+    boost::system::error_code error = listen_on(endpoint);
+    for (int32_t port = config_.port + 1; error && port <= config_.last_port; ++port) {
+      endpoint.port(static_cast<uint16_t>(port));
+      error = listen_on(endpoint);
+    }
+    if (error) {
+      const int32_t last = std::max(config_.port, config_.last_port);
+      const std::string ports =
+          last == config_.port ? fmt::format("{}", last) : fmt::format("{}-{}", config_.port, last);
+      fail(ErrorCode::kResourceExhausted,
+           "cannot listen on {}:{}: {}: choose another --port, or 0 for any free one", config_.host,
+           ports, error.message());
+    }
+    port_ = acceptor_.local_endpoint().port();
+  }
+
+  boost::system::error_code listen_on(const tcp::endpoint& endpoint) {
     boost::system::error_code error;
     acceptor_.open(endpoint.protocol(), error);
     if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    if (error) {
-      fail(ErrorCode::kResourceExhausted,
-           "cannot listen on {}:{}: {}: choose another --port, or 0 for any free one", config_.host,
-           config_.port, error.message());
-    }
-    port_ = acceptor_.local_endpoint().port();
+    boost::system::error_code ignored;
+    if (error) acceptor_.close(ignored);
+    return error;
   }
 
   void accept() {
@@ -165,7 +203,8 @@ class HttpServer::State {
   void begin(tcp::socket socket) {
     boost::system::error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
-    if (shared_->num_connections.load() >= config_.limits.max_connections) {
+    const int64_t num_open = shared_->num_connections.load();
+    if (num_open >= max_connections_) {
       socket.close(ignored);
       return;
     }
@@ -174,7 +213,8 @@ class HttpServer::State {
         shared_, context ? make_tls_transport(std::move(socket), context)
                          : make_plain_transport(std::move(socket)));
     connections_.with([&](auto& all) {
-      if (all.size() > 2 * static_cast<std::size_t>(config_.limits.max_connections)) {
+      // One that has ended keeps its memory until nothing points to it.
+      if (all.size() > kKeptConnections + 2 * static_cast<std::size_t>(num_open)) {
         std::erase_if(all, [](const auto& weak) { return weak.expired(); });
       }
       all.push_back(connection);
@@ -191,8 +231,9 @@ class HttpServer::State {
   }
 
   HttpServerConfig config_;
-  std::shared_ptr<ConnectionShared> shared_;
+  const int64_t max_connections_;
   asio::io_context io_;
+  std::shared_ptr<ConnectionShared> shared_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   tcp::acceptor acceptor_;
   asio::steady_timer retry_;

@@ -25,11 +25,15 @@ struct HttpLimits {
   int64_t body_bytes_per_second = 8 * 1024;
   std::chrono::milliseconds write_time{30'000};  ///< without a byte taken by the client
   int64_t max_unsent_bytes = 1 << 20;            ///< of a streamed answer
+  bool accepts_gzip = false;                     ///< request bodies
+  /// A client that says that it sends nothing more still wants its answer.
+  bool allows_half_close = false;
 };
 
 struct HttpServerConfig {
   std::string host = "127.0.0.1";
-  int32_t port = 0;  ///< 0: any free one
+  int32_t port = 0;       ///< 0: any free one
+  int32_t last_port = 0;  ///< the first free one from `port` to this; 0: `port` only
   int32_t num_threads = 2;
   std::string tls_certificate;  ///< PEM files; both or none
   std::string tls_key;

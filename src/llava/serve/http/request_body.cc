@@ -24,8 +24,10 @@ struct RequestBody::Chunks {
 
 RequestBody::~RequestBody() = default;
 
-RequestBody::RequestBody(const RequestHead& head, std::string_view head_bytes, uint64_t max_bytes)
+RequestBody::RequestBody(const RequestHead& head, std::string_view head_bytes, uint64_t max_bytes,
+                         bool is_gzip)
     : max_bytes_(max_bytes) {
+  if (is_gzip && head.has_body()) gzip_ = std::make_unique<GzipReader>(max_bytes);
   if (!head.is_chunked) {
     length_ = head.content_length.value_or(0);
     is_done_ = length_ == 0;
@@ -48,13 +50,30 @@ void RequestBody::refuse_size() {
   error_ = HeadError{413, fmt::format("the request's body is larger than {} bytes", max_bytes_)};
 }
 
+void RequestBody::take_plain(std::string_view bytes) {
+  if (gzip_) {
+    error_ = gzip_->push(bytes, bytes_);
+  } else {
+    bytes_ += bytes;
+  }
+}
+
+void RequestBody::end() {
+  if (error_) return;
+  if (gzip_ && !gzip_->is_done()) {
+    error_ = HeadError{400, "the request's body is a gzip file without its end"};
+  }
+  is_done_ = !error_;
+}
+
 std::size_t RequestBody::consume(std::string_view bytes) {
   if (is_done_ || error_ || bytes.empty()) return 0;
   if (!chunks_) {
     const auto count =
-        static_cast<std::size_t>(std::min<uint64_t>(bytes.size(), length_ - bytes_.size()));
-    bytes_.append(bytes.substr(0, count));
-    is_done_ = bytes_.size() == length_;
+        static_cast<std::size_t>(std::min<uint64_t>(bytes.size(), length_ - num_plain_));
+    num_plain_ += count;
+    take_plain(bytes.substr(0, count));
+    if (num_plain_ == length_) end();
     return count;
   }
   boost::system::error_code error;
@@ -65,16 +84,11 @@ std::size_t RequestBody::consume(std::string_view bytes) {
   } else if (error && error != http::error::need_more) {
     error_ = HeadError{400, fmt::format("the request's body is malformed: {}", error.message())};
   }
-  is_done_ = !error_ && chunks_->parser.is_done();
+  if (error_) return count;
+  take_plain(chunks_->parser.get().body());
+  chunks_->parser.get().body().clear();
+  if (chunks_->parser.is_done()) end();
   return count;
-}
-
-uint64_t RequestBody::size() const {
-  return chunks_ ? chunks_->parser.get().body().size() : bytes_.size();
-}
-
-std::string RequestBody::take() {
-  return chunks_ ? std::move(chunks_->parser.get().body()) : std::move(bytes_);
 }
 
 }  // namespace llava::serve

@@ -9,7 +9,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "llava/serve/http/gzip_reader.h"
 #include "llava/serve/http/request_head.h"
 
 namespace llava::serve {
@@ -19,7 +21,9 @@ class RequestBody {
  public:
   /// `head_bytes` is what `head` was parsed from; both are needed here only. A body larger than
   /// `max_bytes` is refused with 413, one of known length before anything of it is read.
-  RequestBody(const RequestHead& head, std::string_view head_bytes, uint64_t max_bytes);
+  /// With `is_gzip` it is unpacked as it comes; the bound then holds for both forms.
+  RequestBody(const RequestHead& head, std::string_view head_bytes, uint64_t max_bytes,
+              bool is_gzip = false);
   ~RequestBody();
   RequestBody(const RequestBody&) = delete;
   RequestBody& operator=(const RequestBody&) = delete;
@@ -30,20 +34,24 @@ class RequestBody {
 
   bool is_done() const { return is_done_; }
   const std::optional<HeadError>& error() const { return error_; }
-  /// Bytes of the body so far.
-  uint64_t size() const;
+  /// Bytes of the body so far, unpacked.
+  uint64_t size() const { return bytes_.size(); }
   /// The body; once, when done.
-  std::string take();
+  std::string take() { return std::move(bytes_); }
 
  private:
   struct Chunks;
 
   void refuse_size();
+  void take_plain(std::string_view bytes);
+  void end();
 
   uint64_t max_bytes_;
   uint64_t length_ = 0;
   std::string bytes_;
+  uint64_t num_plain_ = 0;  ///< of a body of known length
   std::unique_ptr<Chunks> chunks_;
+  std::unique_ptr<GzipReader> gzip_;
   bool is_done_ = false;
   std::optional<HeadError> error_;
 };

@@ -4,7 +4,11 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <ctime>
+
+#include "llava/core/check.h"
 
 namespace llava::serve {
 namespace {
@@ -45,9 +49,16 @@ std::string frame_response(const HttpResponse& response, const ResponseFraming& 
   return out;
 }
 
-std::string frame_chunk(std::string_view piece) {
-  if (piece.empty()) return {};
-  return fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
+void append_chunk(std::string& out, std::string_view piece) {
+  if (piece.empty()) return;
+  std::array<char, 2 * sizeof(std::size_t)> digits;
+  const auto [end, error] =
+      std::to_chars(digits.data(), digits.data() + digits.size(), piece.size(), 16);
+  LLAVA_CHECK(error == std::errc(), "{} bytes have no length", piece.size());
+  out.append(digits.data(), end);
+  out += "\r\n";
+  out += piece;
+  out += "\r\n";
 }
 
 }  // namespace llava::serve

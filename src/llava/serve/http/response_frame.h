@@ -22,8 +22,8 @@ struct ResponseFraming {
 /// end a header are left out.
 std::string frame_response(const HttpResponse& response, const ResponseFraming& framing);
 
-/// One chunk of a streamed body; nothing for an empty piece, which would end it.
-std::string frame_chunk(std::string_view piece);
+/// Appends one chunk of a streamed body; nothing for an empty piece, which would end it.
+void append_chunk(std::string& out, std::string_view piece);
 
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";

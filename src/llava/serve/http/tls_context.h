@@ -17,7 +17,8 @@ struct TlsFiles {
 
 /// Settings for TLS 1.2 and later.
 ///
-/// Throws: Error(kNotFound) or Error(kBadFormat) naming the file.
+/// Throws: Error(kNotFound) or Error(kBadFormat) naming the file, also for a certificate that is
+/// not valid now, and for a key of another one.
 std::shared_ptr<boost::asio::ssl::context> make_tls_context(const TlsFiles& files);
 
 }  // namespace llava::serve

@@ -31,7 +31,11 @@ void close_socket(tcp::socket& socket, bool is_reset) {
 class PlainTransport final : public Transport {
  public:
   explicit PlainTransport(tcp::socket socket)
-      : socket_(std::move(socket)), peer_(address_of(socket_)) {}
+      : socket_(std::move(socket)), peer_(address_of(socket_)) {
+    Error error;
+    socket_.non_blocking(true, error);
+    can_try_ = !error;
+  }
 
   void handshake(std::function<void(Error)> done) override {
     asio::post(socket_.get_executor(), [done = std::move(done)] { done({}); });
@@ -41,6 +45,10 @@ class PlainTransport final : public Transport {
   }
   void write_some(asio::const_buffer buffer, Done done) override {
     socket_.async_write_some(buffer, std::move(done));
+  }
+  std::size_t try_write(asio::const_buffer buffer) override {
+    Error ignored;
+    return can_try_ ? socket_.write_some(buffer, ignored) : 0;
   }
   void shutdown_send(std::function<void(Error)> done) override {
     Error error;
@@ -54,6 +62,7 @@ class PlainTransport final : public Transport {
  private:
   tcp::socket socket_;
   std::string peer_;
+  bool can_try_ = false;
 };
 
 class TlsTransport final : public Transport {
@@ -72,6 +81,7 @@ class TlsTransport final : public Transport {
   void write_some(asio::const_buffer buffer, Done done) override {
     stream_.async_write_some(buffer, std::move(done));
   }
+  std::size_t try_write(asio::const_buffer /*buffer*/) override { return 0; }
   void shutdown_send(std::function<void(Error)> done) override {
     stream_.async_shutdown(std::move(done));
   }

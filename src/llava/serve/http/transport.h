@@ -26,6 +26,9 @@ class Transport {
   virtual void handshake(std::function<void(Error)> done) = 0;
   virtual void read_some(boost::asio::mutable_buffer buffer, Done done) = 0;
   virtual void write_some(boost::asio::const_buffer buffer, Done done) = 0;
+  /// Gives the system what it takes at once and returns how many bytes that are; 0 also when the
+  /// connection has failed, and where only `write_some` can write.
+  virtual std::size_t try_write(boost::asio::const_buffer buffer) = 0;
   /// Tells the peer that nothing follows.
   virtual void shutdown_send(std::function<void(Error)> done) = 0;
   /// Ends the connection; what is under way fails. With `is_reset` the peer sees that it was cut.

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "llava/core/base64.h"
 #include "llava/core/log.h"
 #include "llava/engine/answer.h"
 #include "llava/serve/controller/worker_messages.h"
 #include "llava/serve/http/streamed_answer.h"
 #include "llava/serve/legacy/wire_json.h"
 #include "llava/serve/legacy/worker_request.h"
-#include "llava/serve/media/base64.h"
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
 #include "llava/text/conversation.h"
@@ -112,20 +112,11 @@ void answer_record(HttpExchange& exchange, std::string_view text, int error_code
   exchange.finish();
 }
 
-int32_t count_images(std::string_view prompt) {
-  int32_t count = 0;
-  for (std::size_t at = prompt.find(text::kImageToken); at != std::string_view::npos;
-       at = prompt.find(text::kImageToken, at + text::kImageToken.size())) {
-    ++count;
-  }
-  return count;
-}
-
 /// The prompt as the model reads it; both directions of a wrong count are refused before the model
 /// sees it, where the original could lose its device.
 engine::PreparedPrompt prepare(ModelService& service, const WorkerRequest& request) {
   const engine::Pretrained& pretrained = service.pretrained();
-  const int32_t num_places = count_images(request.prompt);
+  const int64_t num_places = count_image_places(request.prompt);
   if (std::cmp_not_equal(num_places, request.images.size())) {
     throw ApiError(400, "invalid_image",
                    fmt::format("{} pictures for {} `<image>` in the prompt", request.images.size(),
@@ -135,7 +126,7 @@ engine::PreparedPrompt prepare(ModelService& service, const WorkerRequest& reque
   for (const std::string& image : request.images) {
     const auto bytes = decode_base64_leniently(image);
     if (!bytes) throw ApiError(400, "invalid_image", "a picture is no base64");
-    images.push_back(service.prepare_image_bytes(*bytes, {.location = {}, .param = "images"}));
+    images.push_back(service.pictures().prepare_bytes(*bytes, {.location = {}, .param = "images"}));
   }
   std::string prompt = request.prompt;
   if (pretrained.description.use_im_start_end) {
@@ -161,15 +152,18 @@ void generate(ModelService& service, const LegacyOptions& options, const RouteCa
       return answer_record(exchange, request.prompt + std::string(kContextOverflowText), 0,
                            is_stream);
     }
-    const bool is_greedy = request.temperature <= kLeastTemperature;
+    const bool is_greedy = static_cast<float>(request.temperature) <= kLeastTemperature;
     engine::AnswerOptions answer;
-    answer.temperature = is_greedy ? 0.0f : request.temperature;
-    answer.top_p = request.top_p;
+    answer.temperature = is_greedy ? 0.0f : static_cast<float>(request.temperature);
+    answer.top_p = static_cast<float>(request.top_p);
     answer.max_new_tokens = wanted;
     PreparedChat prepared{
         .request = engine::make_request(
             prompt, engine::resolve_params(service.pretrained(), answer, prompt), request.stop),
-        .image_tokens = prompt.num_image_tokens()};
+        .image_tokens = prompt.num_image_tokens(),
+        .num_images = static_cast<int32_t>(request.images.size()),
+        .received = call.received,
+        .cost = call.cost};
     prepared.request.id = call.id;
     prepared.request.client = call.client;
     std::unique_ptr<AnswerWriter> writer;

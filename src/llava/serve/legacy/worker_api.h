@@ -21,6 +21,7 @@ struct LegacyOptions {
   int32_t max_new_tokens = 1024;
   int32_t stream_interval = 1;  ///< tokens between two records
   double speed = 1;             ///< in the worker's status, relative to other workers
+  bool no_legacy_endpoints = false;
 };
 
 /// What a worker says of itself: its models and how much it has to do.

@@ -8,6 +8,7 @@
 
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
+#include "llava/text/conversation.h"
 
 namespace llava::serve {
 namespace {
@@ -41,8 +42,8 @@ WorkerRequest read_worker_request(std::string_view body) {
   if (!prompt) throw ApiError(400, "missing_field", "prompt: is missing", "prompt");
   request.prompt = *prompt;
   request.images = reader.get_strings("images").value_or(std::vector<std::string>{});
-  request.temperature = static_cast<float>(lenient_number(reader, "temperature", 1.0));
-  request.top_p = static_cast<float>(std::clamp(lenient_number(reader, "top_p", 1.0), 0.0, 1.0));
+  request.temperature = lenient_number(reader, "temperature", 1.0);
+  request.top_p = std::clamp(lenient_number(reader, "top_p", 1.0), 0.0, 1.0);
   request.max_new_tokens =
       static_cast<int32_t>(std::clamp(lenient_number(reader, "max_new_tokens", 256), 0.0, 1e9));
   request.stop = reader.get_strings("stop").value_or(std::vector<std::string>{});
@@ -50,6 +51,15 @@ WorkerRequest read_worker_request(std::string_view body) {
   const OrderedJson* extended = reader.find("extended");
   request.is_extended = extended != nullptr && *extended == true;
   return request;
+}
+
+int64_t count_image_places(std::string_view prompt) {
+  int64_t count = 0;
+  for (std::size_t at = prompt.find(text::kImageToken); at != std::string_view::npos;
+       at = prompt.find(text::kImageToken, at + text::kImageToken.size())) {
+    ++count;
+  }
+  return count;
 }
 
 }  // namespace llava::serve

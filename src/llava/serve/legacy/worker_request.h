@@ -13,8 +13,8 @@ namespace llava::serve {
 struct WorkerRequest {
   std::string prompt;  ///< with `<image>` where pictures go
   std::vector<std::string> images;
-  float temperature = 1.0f;
-  float top_p = 1.0f;
+  double temperature = 1.0;
+  double top_p = 1.0;
   int32_t max_new_tokens = 256;
   std::vector<std::string> stop;
   /// Wants `finish_reason` and `usage` in the last record.
@@ -27,5 +27,8 @@ struct WorkerRequest {
 /// Throws: ApiError 400 for what is no JSON object and when there is no prompt.
 /// Source: LLaVA 1.2.2 `llava/serve/model_worker.py`, generate_stream.
 WorkerRequest read_worker_request(std::string_view body);
+
+/// How many `<image>` a prompt has.
+int64_t count_image_places(std::string_view prompt);
 
 }  // namespace llava::serve

@@ -5,9 +5,10 @@
 #include <span>
 #include <utility>
 
+#include "llava/core/base64.h"
+#include "llava/core/log.h"
 #include "llava/image/decode.h"
-#include "llava/serve/media/base64.h"
-#include "llava/serve/protocol/api_error.h"
+#include "llava/serve/media/media_folder.h"
 
 namespace llava::serve {
 namespace {
@@ -17,8 +18,20 @@ namespace {
 }
 
 bool is_scheme(std::string_view location) {
-  const std::size_t colon = location.substr(0, 16).find("://");
-  return colon != std::string_view::npos || location.starts_with("file:");
+  return location.substr(0, 16).find("://") != std::string_view::npos;
+}
+
+std::shared_ptr<const std::string> read_from_folder(const ImageSource& source,
+                                                    const ImageLimits& limits) {
+  if (!limits.media_folder.empty()) {
+    try {
+      return std::make_shared<const std::string>(
+          read_media_file(limits.media_folder, source.location, limits.max_bytes));
+    } catch (const Error& error) {
+      log_warning("file_not_read", {{"reason", error.what()}});
+    }
+  }
+  fail_image(source, "image_url_not_allowed", "this server reads no such file");
 }
 
 /// The base64 of a data: address; source: RFC 2397.
@@ -41,10 +54,35 @@ std::string_view data_of(const ImageSource& source) {
 
 }  // namespace
 
-std::string read_image_bytes(const ImageSource& source, const ImageLimits& limits) {
+bool is_network_address(const ImageSource& source) {
+  const std::string_view location = source.location;
+  return equals_ignoring_case(location.substr(0, 7), "http://") ||
+         equals_ignoring_case(location.substr(0, 8), "https://");
+}
+
+std::string_view origin_of(const ImageSource& source) {
+  if (!source.file_id.empty()) return "file";
+  if (is_network_address(source)) return "url";
+  return source.location.starts_with("file://") ? "path" : "data";
+}
+
+ApiError image_fetch_error(const ImageSource& source) {
+  return ApiError(400, "image_fetch_failed", source.param + ": The image could not be fetched.",
+                  source.param);
+}
+
+std::shared_ptr<const std::string> read_image_bytes(const ImageSource& source,
+                                                    const ImageLimits& limits) {
+  if (source.bytes) return source.bytes;
+  if (is_network_address(source)) {
+    fail_image(source, "image_url_not_allowed",
+               "this server fetches no pictures: send the picture itself, as a data: URL (who runs "
+               "the server turns fetching on by --image-url-policy)");
+  }
+  if (source.location.starts_with("file://")) return read_from_folder(source, limits);
   if (is_scheme(source.location)) {
     fail_image(source, "image_url_not_allowed",
-               "this server fetches no pictures: send the picture itself, as a data: URL");
+               "an address of this kind is not read: send the picture itself, as a data: URL");
   }
   const std::string_view data = data_of(source);
   if (data.size() / 4 * 3 > limits.max_bytes) {
@@ -55,7 +93,7 @@ std::string read_image_bytes(const ImageSource& source, const ImageLimits& limit
   if (!bytes || bytes->empty()) {
     fail_image(source, "invalid_image", "the picture is no base64, and no data: URL of it");
   }
-  return std::move(*bytes);
+  return std::make_shared<const std::string>(std::move(*bytes));
 }
 
 image::RgbImage decode_image(std::string_view bytes, const ImageSource& source,

@@ -1,197 +1,213 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/serve/metrics/server_metrics.h"
 
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
-#include <unistd.h>
-
-#include <fstream>
-
-#include "llava/core/memory_use.h"
-#include "llava/core/version.h"
+#include "llava/serve/metrics/http_metrics.h"
+#include "llava/serve/metrics/metric_aliases.h"
+#include "llava/serve/metrics/token_rate.h"
 
 namespace llava::serve {
 namespace {
 
-using prometheus::BuildCounter;
-using prometheus::BuildGauge;
-using prometheus::BuildHistogram;
-using Buckets = prometheus::Histogram::BucketBoundaries;
-using Labels = std::map<std::string, std::string>;
-
-// vLLM's, so that dashboards carry over.
-const Buckets kFirstTokenBuckets = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,
-                                    0.25,  0.5,   0.75, 1,    2.5,  5,    7.5,  10,
-                                    20,    40,    80,   160,  640,  2560};
-const Buckets kTokenBuckets = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5,
-                               0.75, 1,     2.5,  5,     7.5, 10,   20,  40,  80};
-const Buckets kRequestBuckets = {0.3, 0.5, 0.8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
-                                 30,  40,  50,  60, 120, 240, 480, 960, 1920, 7680};
-
-std::string_view reason_word(engine::FinishReason reason) {
-  switch (reason) {
-    case engine::FinishReason::kLength:
-      return "length";
-    case engine::FinishReason::kCancelled:
-      return "abort";
-    default:
-      return "stop";
-  }
+/// As the front ends say it: what ended an answer that was not cut off is one thing to them.
+std::string reason_label(engine::FinishReason reason, bool is_slow_client) {
+  if (reason == engine::FinishReason::kCancelled) return is_slow_client ? "slow_client" : "abort";
+  return reason == engine::FinishReason::kLength ? "length" : "stop";
 }
+
+// Pixels of a picture, from a thumbnail to the largest that is taken.
+const MetricBuckets kPixelBuckets = {1e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2e6, 4e6, 8e6, 16e6, 40e6};
 
 }  // namespace
 
 struct ServerMetrics::Families {
-  explicit Families(const std::string& model) : labels{{"model", model}} {}
+  explicit Families(const std::string& model) : all({{"model", model}}) {}
 
-  prometheus::Gauge& gauge(const std::string& name, const std::string& help) {
-    return BuildGauge().Name(name).Help(help).Register(registry).Add(labels);
-  }
-  prometheus::Counter& counter(const std::string& name, const std::string& help, Labels more = {}) {
-    more.insert(labels.begin(), labels.end());
-    return BuildCounter().Name(name).Help(help).Register(registry).Add(more);
-  }
-  prometheus::Histogram& histogram(const std::string& name, const std::string& help,
-                                   const Buckets& buckets) {
-    return BuildHistogram().Name(name).Help(help).Register(registry).Add(labels, buckets);
-  }
+  MetricFamilies all;
+  HttpMetrics http;
 
-  Labels labels;
-  prometheus::Registry registry;
-
-  prometheus::Family<prometheus::Counter>& http_requests =
-      BuildCounter()
-          .Name("llava_http_requests_total")
-          .Help("Requests by route, method and status")
-          .Register(registry);
-  prometheus::Family<prometheus::Histogram>& http_seconds =
-      BuildHistogram()
-          .Name("llava_http_request_seconds")
-          .Help("Time from the last byte of a request to the end of its answer")
-          .Register(registry);
   prometheus::Family<prometheus::Counter>& finished =
-      BuildCounter()
-          .Name("llava_requests_finished_total")
-          .Help("Answers by the reason of their end")
-          .Register(registry);
+      all.counters("llava_requests_finished_total", "Answers by the reason of their end");
   prometheus::Family<prometheus::Counter>& rejected =
-      BuildCounter()
-          .Name("llava_requests_rejected_total")
-          .Help("Requests that were refused or failed, by the code of the error")
-          .Register(registry);
+      all.counters("llava_requests_rejected_total",
+                   "Requests that were refused or failed, by the code of the error");
   prometheus::Family<prometheus::Counter>& prompt_tokens =
-      BuildCounter()
-          .Name("llava_prompt_tokens_total")
-          .Help("Tokens of prompts, of text and of pictures")
-          .Register(registry);
+      all.counters("llava_prompt_tokens_total", "Tokens of prompts, of text and of pictures");
   prometheus::Counter& generation_tokens =
-      counter("llava_generation_tokens_total", "Tokens of answers");
-  prometheus::Counter& query_tokens =
-      counter("llava_prefix_cache_query_tokens_total", "Tokens of prompts that were looked for");
+      all.counter("llava_generation_tokens_total", "Tokens of answers");
+  prometheus::Counter& query_tokens = all.counter("llava_prefix_cache_query_tokens_total",
+                                                  "Tokens of prompts that were looked for");
   prometheus::Counter& hit_tokens =
-      counter("llava_prefix_cache_hit_tokens_total", "Of those, computed before");
+      all.counter("llava_prefix_cache_hit_tokens_total", "Of those, computed before");
+
   prometheus::Histogram& first_token =
-      histogram("llava_time_to_first_token_seconds", "From submission to the first token",
-                kFirstTokenBuckets);
-  prometheus::Histogram& inter_token = histogram(
+      all.histogram("llava_time_to_first_token_seconds",
+                    "From the last byte of a request to the first token", kFirstTokenBuckets);
+  prometheus::Histogram& inter_token = all.histogram(
       "llava_inter_token_latency_seconds", "Mean gap between tokens of an answer", kTokenBuckets);
   prometheus::Histogram& end_to_end =
-      histogram("llava_e2e_latency_seconds", "From submission to the last token", kRequestBuckets);
-  prometheus::Histogram& queue_time =
-      histogram("llava_queue_time_seconds", "Waiting before anything is computed", kRequestBuckets);
-  prometheus::Histogram& encode_time =
-      histogram("llava_encode_time_seconds", "Encoding of pictures", kRequestBuckets);
+      all.histogram("llava_e2e_latency_seconds",
+                    "From the last byte of a request to the last token", kRequestBuckets);
+  // The five stages are a request's time from end to end, without gaps.
+  prometheus::Histogram& preprocess_time =
+      all.histogram("llava_preprocess_time_seconds", "From the last byte of a request to the queue",
+                    kRequestBuckets);
+  prometheus::Histogram& queue_time = all.histogram(
+      "llava_queue_time_seconds", "Waiting before anything is computed", kRequestBuckets);
+  prometheus::Histogram& encode_time = all.histogram(
+      "llava_encode_time_seconds", "Encoding of the request's pictures", kRequestBuckets);
   prometheus::Histogram& prefill_time =
-      histogram("llava_prefill_time_seconds", "From the queue to the first token", kRequestBuckets);
-  prometheus::Histogram& decode_time =
-      histogram("llava_decode_time_seconds", "From the first token to the last", kRequestBuckets);
+      all.histogram("llava_prefill_time_seconds",
+                    "From the queue to the first token, without encoding", kRequestBuckets);
+  prometheus::Histogram& decode_time = all.histogram(
+      "llava_decode_time_seconds", "From the first token to the last", kRequestBuckets);
 
-  prometheus::Gauge& running = gauge("llava_requests_running", "Requests that are computed");
-  prometheus::Gauge& waiting = gauge("llava_requests_waiting", "Requests that wait");
-  prometheus::Gauge& kv_usage =
-      gauge("llava_kv_usage_ratio", "Share of the KV cache that running requests and pins hold");
-  prometheus::Gauge& kv_used = gauge("llava_kv_tokens_used", "The same in tokens");
+  prometheus::Histogram& request_prompt_tokens =
+      all.histogram("llava_request_prompt_tokens", "Tokens of a prompt", kCountBuckets);
+  prometheus::Histogram& request_generation_tokens =
+      all.histogram("llava_request_generation_tokens", "Tokens of an answer", kCountBuckets);
+  prometheus::Histogram& request_n =
+      all.histogram("llava_request_params_n", "Choices that a request asks for", {1, 2, 5, 10, 20});
+  prometheus::Histogram& request_max_tokens = all.histogram(
+      "llava_request_params_max_tokens", "Most tokens that a request asks for", kCountBuckets);
+
+  prometheus::Histogram& step_tokens =
+      all.histogram("llava_step_tokens", "Positions that a step of the engine computes",
+                    {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192});
+  prometheus::Histogram& step_seconds =
+      all.histogram("llava_step_seconds", "Time of a step of the engine", kTokenBuckets);
+  prometheus::Histogram& step_batch_size =
+      all.histogram("llava_step_batch_size", "Sequences that a step of the engine computes",
+                    {1, 2, 4, 8, 16, 32, 64, 128, 256});
+  prometheus::Gauge& throughput = all.gauge("llava_generation_throughput_tokens_per_second",
+                                            "Tokens of answers for each of the last ten seconds");
+  TokenRate token_rate;
+
+  prometheus::Family<prometheus::Counter>& images =
+      all.counters("llava_images_total", "Pictures that were decoded, by origin and format");
+  prometheus::Histogram& image_pixels = all.histogram(
+      "llava_image_pixels", "Pixels of the pictures that were decoded", kPixelBuckets);
+  prometheus::Family<prometheus::Counter>& image_failures = all.counters(
+      "llava_image_failures_total", "Pictures that could not be used, by the code of the error");
+  prometheus::Family<prometheus::Counter>& cache_queries =
+      all.counters("llava_image_cache_queries_total",
+                   "Pictures looked for among those decoded or encoded before");
+  prometheus::Family<prometheus::Counter>& cache_hits =
+      all.counters("llava_image_cache_hits_total", "Of those, found");
+  prometheus::Histogram& image_fetch_time = all.histogram(
+      "llava_image_fetch_seconds", "Getting a picture, or not, from another host", kRequestBuckets);
+
+  prometheus::Gauge& running = all.gauge("llava_requests_running", "Requests that are computed");
+  prometheus::Gauge& waiting = all.gauge("llava_requests_waiting", "Requests that wait");
+  prometheus::Gauge& queued_tokens =
+      all.gauge("llava_queued_tokens", "Tokens of the prompts that wait");
+  prometheus::Gauge& preprocessing =
+      all.gauge("llava_requests_preprocessing", "Requests whose pictures and text are prepared");
+  prometheus::Gauge& kv_usage = all.gauge(
+      "llava_kv_usage_ratio", "Share of the KV cache that running requests and pins hold");
+  prometheus::Gauge& kv_used = all.gauge("llava_kv_tokens_used", "The same in tokens");
   prometheus::Gauge& kv_cached =
-      gauge("llava_kv_tokens_cached", "Tokens that nobody holds and that can be used again");
-  prometheus::Gauge& kv_total = gauge("llava_kv_tokens_total", "Tokens that the KV cache holds");
-  prometheus::Gauge& preemptions =
-      gauge("llava_preemptions", "Requests that had to give their pages away, so far");
-  prometheus::Gauge& connections = gauge("llava_http_connections", "Open connections");
-  prometheus::Gauge& body_bytes =
-      gauge("llava_http_inflight_body_bytes", "Bodies being read or answered");
-  prometheus::Gauge& resident = gauge("process_resident_memory_bytes", "Memory of the process");
+      all.gauge("llava_kv_tokens_cached", "Tokens that nobody holds and that can be used again");
+  prometheus::Gauge& kv_total =
+      all.gauge("llava_kv_tokens_total", "Tokens that the KV cache holds");
+  prometheus::Counter& preemptions =
+      all.counter("llava_preemptions_total", "Requests that had to give their pages away");
 };
 
-ServerMetrics::ServerMetrics(const std::string& model)
-    : families_(std::make_unique<Families>(model)) {
-  BuildGauge()
-      .Name("llava_build_info")
-      .Help("Version of the program")
-      .Register(families_->registry)
-      .Add({{"version", std::string(kVersion)}, {"revision", std::string(kRevision)}})
-      .Set(1);
-}
+ServerMetrics::ServerMetrics(const std::string& model, std::string_view compat)
+    : compat_(read_metrics_compat(compat)), families_(std::make_unique<Families>(model)) {}
 ServerMetrics::~ServerMetrics() = default;
 
-void ServerMetrics::count_request(const RequestRecord& record) {
-  // Paths without a route are whatever clients make up: they share one label.
-  const std::string path = record.route.empty() ? "other" : record.route;
-  families_->http_requests
-      .Add({{"path", path}, {"method", record.method}, {"code", std::to_string(record.status)}})
-      .Increment();
-  families_->http_seconds.Add({{"path", path}}, kRequestBuckets)
-      .Observe(record.milliseconds / 1000);
-}
+HttpMetrics& ServerMetrics::http() { return families_->http; }
 
-void ServerMetrics::count_answer(const engine::AnswerUsage& usage, int32_t image_tokens,
-                                 engine::FinishReason reason) {
+void ServerMetrics::count_answer(const AnswerCount& answer) {
   Families& f = *families_;
-  Labels labels = f.labels;
-  labels["reason"] = reason_word(reason);
-  f.finished.Add(labels).Increment();
-  Labels text = f.labels;
-  text["kind"] = "text";
-  f.prompt_tokens.Add(text).Increment(usage.prompt_tokens - image_tokens);
-  Labels image = f.labels;
-  image["kind"] = "image";
-  f.prompt_tokens.Add(image).Increment(image_tokens);
+  const engine::AnswerUsage& usage = answer.usage;
+  f.finished.Add({{"reason", reason_label(answer.reason, answer.is_slow_client)}}).Increment();
+  f.prompt_tokens.Add({{"kind", "text"}}).Increment(usage.prompt_tokens - answer.image_tokens);
+  f.prompt_tokens.Add({{"kind", "image"}}).Increment(answer.image_tokens);
   f.generation_tokens.Increment(usage.completion_tokens);
   f.query_tokens.Increment(usage.prompt_tokens);
   f.hit_tokens.Increment(usage.cached_tokens);
-  f.first_token.Observe(usage.first_token_ms / 1000);
+  f.request_prompt_tokens.Observe(usage.prompt_tokens);
+  f.request_generation_tokens.Observe(usage.completion_tokens);
+  f.request_n.Observe(answer.num_choices);
+  f.request_max_tokens.Observe(answer.max_tokens);
+  f.preprocess_time.Observe(answer.preprocess_ms / 1000);
   f.queue_time.Observe(usage.queue_ms / 1000);
   f.encode_time.Observe(usage.encode_ms / 1000);
-  f.prefill_time.Observe((usage.first_token_ms - usage.queue_ms) / 1000);
+  f.prefill_time.Observe((usage.first_token_ms - usage.queue_ms - usage.encode_ms) / 1000);
   f.decode_time.Observe(usage.decode_ms / 1000);
-  f.end_to_end.Observe((usage.first_token_ms + usage.decode_ms) / 1000);
+  const double first_token_ms = answer.preprocess_ms + usage.first_token_ms;
+  f.first_token.Observe(first_token_ms / 1000);
+  f.end_to_end.Observe((first_token_ms + usage.decode_ms) / 1000);
+  // A picture within a cached prefix needs no features either.
+  f.cache_queries.Add({{"level", "encoder"}}).Increment(answer.num_images);
+  f.cache_hits.Add({{"level", "encoder"}}).Increment(answer.num_images - usage.encoded_images);
   if (usage.completion_tokens > 1) {
     f.inter_token.Observe(usage.decode_ms / 1000 / (usage.completion_tokens - 1));
   }
 }
 
-void ServerMetrics::count_error(const std::string& code) {
-  Labels labels = families_->labels;
-  labels["code"] = code;
-  families_->rejected.Add(labels).Increment();
+void ServerMetrics::count_failed_answer(const std::string& code) {
+  const bool is_timeout = code == "queue_timeout" || code == "generation_timeout";
+  const bool is_known = is_timeout || code == "slow_client";
+  const std::string reason = is_timeout ? "timeout" : code;
+  families_->finished.Add({{"reason", is_known ? reason : "error"}}).Increment();
 }
 
-std::string ServerMetrics::scrape(const engine::EngineStats& engine, const HttpServerStats& http) {
+void ServerMetrics::count_step(const engine::StepRecord& step) {
   Families& f = *families_;
+  f.step_tokens.Observe(step.num_tokens);
+  f.step_batch_size.Observe(step.num_sequences);
+  f.step_seconds.Observe(step.seconds);
+  f.token_rate.add(step.num_new_tokens, TokenRate::Clock::now());
+}
+
+void ServerMetrics::count_image(const std::string& source, const std::string& format,
+                                int64_t num_pixels) {
+  families_->images.Add({{"source", source}, {"format", format}}).Increment();
+  families_->image_pixels.Observe(static_cast<double>(num_pixels));
+}
+
+void ServerMetrics::count_image_failure(const std::string& code) {
+  families_->image_failures.Add({{"code", code}}).Increment();
+}
+
+void ServerMetrics::count_decoded_lookup(bool is_hit) {
+  families_->cache_queries.Add({{"level", "decode"}}).Increment();
+  families_->cache_hits.Add({{"level", "decode"}}).Increment(is_hit ? 1 : 0);
+}
+
+void ServerMetrics::count_image_fetch(double seconds) {
+  families_->image_fetch_time.Observe(seconds);
+}
+
+void ServerMetrics::count_error(const std::string& code) {
+  families_->rejected.Add({{"code", code}}).Increment();
+}
+
+std::string ServerMetrics::scrape(const ServerMoment& moment) {
+  Families& f = *families_;
+  const engine::EngineStats& engine = moment.engine;
+  f.http.update(moment.http, moment.is_draining);
   f.running.Set(engine.num_running);
   f.waiting.Set(engine.num_waiting);
+  f.queued_tokens.Set(static_cast<double>(engine.queued_tokens));
+  f.preprocessing.Set(moment.num_preparing);
   f.kv_used.Set(static_cast<double>(engine.pages_used) * engine.page_size);
   f.kv_cached.Set(static_cast<double>(engine.pages_cached) * engine.page_size);
   f.kv_total.Set(static_cast<double>(engine.pages_total) * engine.page_size);
   f.kv_usage.Set(
       engine.pages_total > 0 ? static_cast<double>(engine.pages_used) / engine.pages_total : 0);
-  f.preemptions.Set(static_cast<double>(engine.scheduler.preemptions));
-  f.connections.Set(static_cast<double>(http.connections));
-  f.body_bytes.Set(static_cast<double>(http.body_bytes));
-  f.resident.Set(static_cast<double>(memory_use().bytes));
-  return prometheus::TextSerializer().Serialize(f.registry.Collect());
+  f.throughput.Set(f.token_rate.per_second(TokenRate::Clock::now()));
+  advance(f.preemptions, static_cast<double>(engine.scheduler.preemptions));
+  std::vector<prometheus::MetricFamily> all = f.http.collect();
+  for (auto& family : f.all.collect()) all.push_back(std::move(family));
+  const std::vector<prometheus::MetricFamily> own = all;
+  for (const std::string& program : compat_) {
+    for (auto& alias : metric_aliases(program, own)) all.push_back(std::move(alias));
+  }
+  return metrics_text(all);
 }
 
 }  // namespace llava::serve

@@ -9,6 +9,7 @@
 
 #include "llava/core/version.h"
 #include "llava/serve/http/streamed_answer.h"
+#include "llava/serve/ollama/ollama_embeddings.h"
 #include "llava/serve/ollama/ollama_request.h"
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
@@ -26,10 +27,6 @@ std::string now_text() {
       1'000'000;
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z",
                      fmt::gmtime(std::chrono::system_clock::to_time_t(now)), micros);
-}
-
-HttpResponse ollama_error(const ApiError& error) {
-  return json_response({{"error", error.what()}}, error.status());
 }
 
 OrderedJson piece_json(Form form, const std::string& model, const std::string& text) {
@@ -81,7 +78,7 @@ class OllamaWriter final : public AnswerWriter {
   }
 
   void fail(const ApiError& error) override {
-    if (!answer_.has_started()) return exchange_->respond(ollama_error(error));
+    if (!answer_.has_started()) return exchange_->respond(error_response(error));
     answer_.put(to_text(OrderedJson{{"error", error.what()}}) + "\n");
     answer_.finish();
   }
@@ -97,32 +94,25 @@ class OllamaWriter final : public AnswerWriter {
 };
 
 void answer(ModelService& service, const RouteCall& call, Form form) {
-  try {
-    const OrderedJson body = parse_body(call.request.body);
-    OllamaRequest request = form == Form::kChat ? read_ollama_chat(body, service.limits())
-                                                : read_ollama_generate(body, service.limits());
-    if (request.is_empty) {
-      OrderedJson loaded = piece_json(form, request.model, "");
-      loaded["done"] = true;
-      loaded["done_reason"] = "load";
-      return call.exchange->respond(json_response(loaded));
-    }
-    auto writer =
-        std::make_unique<OllamaWriter>(form, request.model, request.is_streamed, call.exchange);
-    PreparedChat prepared;
-    if (const auto* chat = std::get_if<ChatRequest>(&request.request)) {
-      prepared = service.prepare(*chat, call.client);
-    } else {
-      prepared = std::move(
-          service.prepare(std::get<CompletionRequest>(request.request), call.client).front());
-    }
-    prepared.request.id = call.id;
-    service.answer(std::move(prepared), call.exchange, std::move(writer));
-  } catch (const ApiError& error) {
-    call.exchange->respond(ollama_error(error));
-  } catch (const Error& error) {
-    call.exchange->respond(ollama_error(to_api_error(error)));
+  const OrderedJson body = parse_body(call.request.body);
+  OllamaRequest request = form == Form::kChat ? read_ollama_chat(body, service.limits())
+                                              : read_ollama_generate(body, service.limits());
+  if (request.is_empty) {
+    OrderedJson loaded = piece_json(form, request.model, "");
+    loaded["done"] = true;
+    loaded["done_reason"] = "load";
+    return call.exchange->respond(json_response(loaded));
   }
+  auto writer =
+      std::make_unique<OllamaWriter>(form, request.model, request.is_streamed, call.exchange);
+  PreparedChat prepared;
+  if (const auto* chat = std::get_if<ChatRequest>(&request.request)) {
+    prepared = service.prepare(*chat, call);
+  } else {
+    prepared =
+        std::move(service.prepare(std::get<CompletionRequest>(request.request), call).front());
+  }
+  service.answer(std::move(prepared), call.exchange, std::move(writer));
 }
 
 OrderedJson model_json(const ModelService& service, const std::string& name) {
@@ -147,23 +137,19 @@ void list_models(const ModelService& service, const RouteCall& call) {
 }
 
 void show_model(const ModelService& service, const RouteCall& call) {
-  try {
-    const OrderedJson body = parse_body(call.request.body);
-    FieldReader reader(body, "");
-    auto name = reader.get_string("model");
-    if (!name) name = reader.get_string("name");
-    const std::string asked = name.value_or("");
-    service.check_model(asked.substr(0, asked.find(':')));
-    OrderedJson answer = {{"modelfile", ""}, {"parameters", ""}, {"template", ""}};
-    answer["details"] = model_json(service, service.names().front())["details"];
-    answer["model_info"] = {{"general.architecture", "llava"},
-                            {"llava.context_length", service.max_tokens()}};
-    answer["capabilities"] = service.pretrained().has_vision() ? OrderedJson{"completion", "vision"}
-                                                               : OrderedJson{"completion"};
-    call.exchange->respond(json_response(answer));
-  } catch (const ApiError& error) {
-    call.exchange->respond(ollama_error(error));
-  }
+  const OrderedJson body = parse_body(call.request.body);
+  FieldReader reader(body, "");
+  auto name = reader.get_string("model");
+  if (!name) name = reader.get_string("name");
+  const std::string asked = name.value_or("");
+  service.check_model(asked.substr(0, asked.find(':')));
+  OrderedJson answer = {{"modelfile", ""}, {"parameters", ""}, {"template", ""}};
+  answer["details"] = model_json(service, service.names().front())["details"];
+  answer["model_info"] = {{"general.architecture", "llava"},
+                          {"llava.context_length", service.max_tokens()}};
+  answer["capabilities"] = service.pretrained().has_vision() ? OrderedJson{"completion", "vision"}
+                                                             : OrderedJson{"completion"};
+  call.exchange->respond(json_response(answer));
 }
 
 }  // namespace
@@ -178,6 +164,7 @@ void add_ollama_routes(Router& router, ModelService& service) {
   };
   add_answer("/api/chat", Form::kChat);
   add_answer("/api/generate", Form::kGenerate);
+  add_ollama_embedding_routes(router, service);
   router.add("GET", "/api/tags", Access::kKey,
              [&service](const RouteCall& call) { list_models(service, call); });
   router.add("GET", "/api/ps", Access::kKey,

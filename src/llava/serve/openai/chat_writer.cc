@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/serve/openai/chat_writer.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
-#include "llava/serve/http/streamed_answer.h"
+#include "llava/serve/openai/chunk_text.h"
 
 namespace llava::serve {
 namespace {
@@ -83,27 +85,31 @@ class ChatEventWriter final : public AnswerWriter {
       : form_(std::move(form)),
         tokenizer_(tokenizer),
         exchange_(std::move(exchange)),
-        answer_(exchange_, event_stream_head()),
-        choices_(static_cast<std::size_t>(form_.num_choices)) {}
+        answer_(std::make_shared<EventStream>(exchange_, form_.events)),
+        text_(form_.head, "chat.completion.chunk"),
+        choices_(static_cast<std::size_t>(form_.num_choices)) {
+    exchange_->post([answer = answer_] { answer->open(); });
+  }
 
   void write(const engine::AnswerDelta& delta) override {
     Choice& choice = choices_.at(static_cast<std::size_t>(delta.choice));
     if (!choice.has_begun) {
       choice.has_begun = true;
-      send(delta.choice, {{"role", "assistant"}, {"content", ""}}, {}, {}, {});
+      send(delta.choice, {{"role", "assistant"}, {"content", ""}}, {}, {});
     }
     const bool has_tokens = form_.has_logprobs && !delta.tokens.empty();
-    OrderedJson logprobs;
+    std::string logprobs = "null";
     if (has_tokens) {
-      logprobs["content"] = logprobs_json(tokenizer_, delta.tokens, choice.num_tokens == 0);
+      logprobs = to_text(OrderedJson{
+          {"content", logprobs_json(tokenizer_, delta.tokens, choice.num_tokens == 0)}});
     }
     choice.num_tokens += static_cast<int32_t>(delta.tokens.size());
     num_tokens_ += static_cast<int32_t>(delta.tokens.size());
     if (!delta.text.empty() || has_tokens) {
-      send(delta.choice, {{"content", delta.text}}, std::move(logprobs), {}, {});
+      answer_->put(text_.chat_piece(delta.choice, delta.text, logprobs, end_of_chunk()));
     }
     if (!delta.finish_reason) return;
-    send(delta.choice, OrderedJson::object(), {}, finish_reason_word(*delta.finish_reason),
+    send(delta.choice, OrderedJson::object(), finish_reason_word(*delta.finish_reason),
          delta.stop_string);
   }
 
@@ -113,26 +119,35 @@ class ChatEventWriter final : public AnswerWriter {
       chunk["choices"] = OrderedJson::array();
       chunk["usage"] = usage_json(usage, form_.head.image_tokens);
       if (form_.has_timings) chunk["timings"] = timings_json(usage);
-      answer_.put(event_of(chunk));
+      answer_->put(event_of(chunk));
     }
-    answer_.put(std::string(kLastEvent));
-    answer_.finish();
+    answer_->put(std::string(kLastEvent));
+    answer_->finish();
   }
 
   void fail(const ApiError& error) override {
-    if (!answer_.has_started()) return exchange_->respond(error_response(error));
-    answer_.put(event_of(error_body(error)));
-    answer_.put(std::string(kLastEvent));
-    answer_.finish();
+    if (!answer_->has_started()) return exchange_->respond(error_response(error));
+    answer_->put(event_of(error_body(error)));
+    answer_->put(std::string(kLastEvent));
+    answer_->finish();
   }
 
  private:
-  void send(int32_t index, OrderedJson delta, OrderedJson logprobs, std::string_view finish_reason,
+  /// What follows `choices`, for ChunkText.
+  std::string end_of_chunk() const {
+    if (form_.has_continuous_usage) {
+      return fmt::format(R"(,"usage":{{"completion_tokens":{}}})", num_tokens_);
+    }
+    return form_.includes_usage ? R"(,"usage":null)" : "";
+  }
+
+  /// What comes once for each choice.
+  void send(int32_t index, OrderedJson delta, std::string_view finish_reason,
             const std::string& stop_string) {
     OrderedJson choice;
     choice["index"] = index;
     choice["delta"] = std::move(delta);
-    choice["logprobs"] = std::move(logprobs);
+    choice["logprobs"] = nullptr;
     choice["finish_reason"] = finish_reason.empty() ? OrderedJson() : OrderedJson(finish_reason);
     if (!finish_reason.empty()) choice["stop_reason"] = stop_reason_json(stop_string);
     OrderedJson chunk = head_json(form_.head, "chat.completion.chunk");
@@ -142,13 +157,14 @@ class ChatEventWriter final : public AnswerWriter {
     } else if (form_.includes_usage) {
       chunk["usage"] = nullptr;
     }
-    answer_.put(event_of(chunk));
+    answer_->put(event_of(chunk));
   }
 
   ChatAnswerForm form_;
   const text::Tokenizer& tokenizer_;
   std::shared_ptr<HttpExchange> exchange_;
-  StreamedAnswer answer_;
+  std::shared_ptr<EventStream> answer_;
+  ChunkText text_;
   std::vector<Choice> choices_;
   int32_t num_tokens_ = 0;
 };
@@ -165,13 +181,5 @@ std::unique_ptr<AnswerWriter> make_chat_writer(ChatAnswerForm form,
 }
 
 std::string event_of(const OrderedJson& json) { return "data: " + to_text(json) + "\n\n"; }
-
-HttpResponse event_stream_head() {
-  return {.status = 200,
-          .headers = {{"Content-Type", "text/event-stream; charset=utf-8"},
-                      {"Cache-Control", "no-cache, no-transform"},
-                      {"X-Accel-Buffering", "no"}},
-          .body = {}};
-}
 
 }  // namespace llava::serve

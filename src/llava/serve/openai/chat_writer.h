@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "llava/serve/chat/answer_pump.h"
+#include "llava/serve/http/event_stream.h"
 #include "llava/serve/openai/answer_json.h"
 
 namespace llava::serve {
@@ -20,6 +21,7 @@ struct ChatAnswerForm {
   bool includes_usage = false;
   bool has_continuous_usage = false;
   bool has_timings = false;
+  EventStreamOptions events;
 };
 
 /// `tokenizer` outlives the writer.
@@ -29,8 +31,6 @@ std::unique_ptr<AnswerWriter> make_chat_writer(ChatAnswerForm form,
 
 /// One server-sent event.
 std::string event_of(const OrderedJson& json);
-/// The answer that such events follow.
-HttpResponse event_stream_head();
 
 inline constexpr std::string_view kLastEvent = "data: [DONE]\n\n";
 

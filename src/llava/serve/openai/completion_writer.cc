@@ -50,9 +50,12 @@ CompletionAnswer::CompletionAnswer(CompletionForm form, const text::Tokenizer& t
     : form_(std::move(form)),
       tokenizer_(tokenizer),
       exchange_(std::move(exchange)),
-      answer_(exchange_, event_stream_head()),
+      answer_(std::make_shared<EventStream>(exchange_, form_.events)),
+      text_(form_.head, form_.head.object),
       choices_(static_cast<std::size_t>(form_.num_prompts * form_.num_choices)),
-      has_begun_(choices_.size()) {}
+      has_begun_(choices_.size()) {
+  if (form_.is_streamed) exchange_->post([answer = answer_] { answer->open(); });
+}
 
 std::unique_ptr<AnswerWriter> CompletionAnswer::writer_of(int32_t prompt) {
   return std::make_unique<Writer>(shared_from_this(), prompt);
@@ -83,13 +86,19 @@ void CompletionAnswer::write(int32_t prompt, const engine::AnswerDelta& delta) {
   if (delta.text.empty() && !has_tokens && !delta.finish_reason) return;
   const bool is_first = !has_begun_.at(static_cast<std::size_t>(index));
   has_begun_[static_cast<std::size_t>(index)] = true;
+  if (!delta.finish_reason) {
+    const std::string logprobs =
+        form_.has_logprobs ? to_text(old_logprobs_json(tokenizer_, delta.tokens, is_first))
+                           : "null";
+    return answer_->put(text_.completion_piece(index, delta.text, logprobs,
+                                               form_.includes_usage ? R"(,"usage":null)" : ""));
+  }
   OrderedJson json = choice_json(index, delta.text, delta.tokens, is_first);
-  json["finish_reason"] =
-      delta.finish_reason ? OrderedJson(finish_reason_word(*delta.finish_reason)) : OrderedJson();
+  json["finish_reason"] = finish_reason_word(*delta.finish_reason);
   OrderedJson chunk = head_json(form_.head, form_.head.object);
   chunk["choices"] = OrderedJson::array({std::move(json)});
   if (form_.includes_usage) chunk["usage"] = nullptr;
-  answer_.put(event_of(chunk));
+  answer_->put(event_of(chunk));
 }
 
 void CompletionAnswer::end(const engine::AnswerUsage& usage) {
@@ -113,10 +122,10 @@ void CompletionAnswer::finish() {
       OrderedJson chunk = head_json(form_.head, form_.head.object);
       chunk["choices"] = OrderedJson::array();
       chunk["usage"] = usage_json(usage_, image_tokens);
-      answer_.put(event_of(chunk));
+      answer_->put(event_of(chunk));
     }
-    answer_.put(std::string(kLastEvent));
-    return answer_.finish();
+    answer_->put(std::string(kLastEvent));
+    return answer_->finish();
   }
   OrderedJson body = head_json(form_.head, form_.head.object);
   OrderedJson list = OrderedJson::array();
@@ -135,10 +144,10 @@ void CompletionAnswer::finish() {
 void CompletionAnswer::fail(const ApiError& error) {
   if (std::exchange(is_over_, true)) return;
   if (on_failure_) on_failure_();
-  if (!answer_.has_started()) return exchange_->respond(error_response(error));
-  answer_.put(event_of(error_body(error)));
-  answer_.put(std::string(kLastEvent));
-  answer_.finish();
+  if (!answer_->has_started()) return exchange_->respond(error_response(error));
+  answer_->put(event_of(error_body(error)));
+  answer_->put(std::string(kLastEvent));
+  answer_->finish();
 }
 
 }  // namespace llava::serve

@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "llava/serve/chat/answer_pump.h"
-#include "llava/serve/http/streamed_answer.h"
+#include "llava/serve/http/event_stream.h"
 #include "llava/serve/openai/answer_json.h"
+#include "llava/serve/openai/chunk_text.h"
 
 namespace llava::serve {
 
@@ -21,6 +22,7 @@ struct CompletionForm {
   bool is_streamed = false;
   bool includes_usage = false;
   bool has_timings = false;
+  EventStreamOptions events;
 };
 
 /// Puts the answers of a request's prompts together.
@@ -55,7 +57,8 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
   CompletionForm form_;
   const text::Tokenizer& tokenizer_;
   std::shared_ptr<HttpExchange> exchange_;
-  StreamedAnswer answer_;
+  std::shared_ptr<EventStream> answer_;
+  ChunkText text_;
   std::function<void()> on_failure_;
   std::vector<Choice> choices_;
   std::vector<bool> has_begun_;

@@ -25,6 +25,8 @@ std::string_view ApiError::type() const {
     case 429:
       return "rate_limit_error";
     case 500:
+    case 501:
+    case 502:
       return "server_error";
     case 503:
       return "unavailable_error";
@@ -60,12 +62,25 @@ OrderedJson error_body(const ApiError& error) {
   return {{"error", std::move(object)}};
 }
 
+void flatten_error(HttpResponse& response) {
+  if (response.error_code.empty()) return;
+  OrderedJson body = parse_ordered_json(response.body, "the error");
+  const auto error = body.find("error");
+  if (error == body.end() || !error->is_object()) return;
+  OrderedJson flat{{"object", "error"}};
+  for (const auto& [name, value] : error->items()) flat[name] = value;
+  flat["code"] = response.status;
+  response.body = to_text(flat);
+}
+
 HttpResponse json_response(const OrderedJson& body, int status) {
   return make_response(status, "application/json", to_text(body));
 }
 
 HttpResponse error_response(const ApiError& error) {
   HttpResponse response = json_response(error_body(error), error.status());
+  response.error_code = error.code();
+  response.error_message = error.what();
   if (error.retry_after) response.with("Retry-After", std::to_string(*error.retry_after));
   if (error.status() == 401) response.with("WWW-Authenticate", "Bearer");
   return response;

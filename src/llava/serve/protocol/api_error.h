@@ -56,6 +56,11 @@ OrderedJson error_body(const ApiError& error);
 /// An answer with that body.
 HttpResponse error_response(const ApiError& error);
 
+/// Writes an error's body as SGLang and older versions of vLLM do, {"object": "error", "message",
+/// "type", "param", "code"}, where the code is the status. Answers of another form are left as they
+/// are.
+void flatten_error(HttpResponse& response);
+
 /// A JSON answer in compact form.
 HttpResponse json_response(const OrderedJson& body, int status = 200);
 

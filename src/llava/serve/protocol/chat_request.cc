@@ -69,6 +69,10 @@ class MessageReader {
       const auto text = part.get_string("text");
       if (!text) fail_field(part.path_of("text"), "is missing");
       turn.parts.push_back({.text = *text});
+    } else if (type == "image_file" || type == "file") {
+      add_image(read_file_id(part, type), turn);
+    } else if (type == "input_image" && part.has("file_id")) {
+      add_image(file_of(part), turn);
     } else if (type == "image_url" || type == "input_image") {
       add_image(read_image_url(part), turn);
     } else if (type == "image") {
@@ -78,8 +82,23 @@ class MessageReader {
       if (!data) fail_field(part.path_of("data"), "is missing");
       add_image({.location = std::move(*data), .param = part.path_of(name)}, turn);
     } else {
-      fail_field(part.path_of("type"), "expected text, image_url or image, found '{}'", type);
+      fail_field(part.path_of("type"), "expected text, image_url, image_file or image, found '{}'",
+                 type);
     }
+  }
+
+  /// {"type": "image_file", "image_file": {"file_id": ...}}, and the same with `file`.
+  static ImageSource read_file_id(FieldReader& part, const std::string& type) {
+    const OrderedJson* member = part.find(type);
+    if (member == nullptr) fail_field(part.path_of(type), "is missing");
+    FieldReader file(*member, part.path_of(type + "."));
+    return file_of(file);
+  }
+
+  static ImageSource file_of(FieldReader& reader) {
+    auto id = reader.get_string("file_id");
+    if (!id) fail_field(reader.path_of("file_id"), "is missing");
+    return {.location = {}, .param = reader.path_of("file_id"), .file_id = std::move(*id)};
   }
 
   ImageSource read_image_url(FieldReader& part) {
@@ -144,14 +163,24 @@ void check_order(const ChatRequest& request) {
   }
 }
 
-void refuse_tools(FieldReader& reader) {
+/// A choice that demands a call can be met in no way.
+void check_tools(FieldReader& reader, bool may_ignore) {
   const OrderedJson* tools = reader.find("tools");
   const OrderedJson* choice = reader.find("tool_choice");
   const bool has_tools = tools != nullptr && !(tools->is_array() && tools->empty());
   const bool has_choice = choice != nullptr && *choice != "none" && *choice != "auto";
-  if (!has_tools && !has_choice) return;
-  const std::string name = has_tools ? "tools" : "tool_choice";
-  throw ApiError(400, "unsupported_parameter", name + ": tools are not supported", name);
+  if (has_choice) {
+    throw ApiError(
+        400, "unsupported_parameter",
+        "tool_choice: tools are not supported: leave it out, or say \"none\" or \"auto\"",
+        "tool_choice");
+  }
+  if (!has_tools || may_ignore) return;
+  throw ApiError(
+      400, "unsupported_parameter",
+      "tools: tools are not supported: leave them out, or have the server pass over them "
+      "with --tools-policy ignore",
+      "tools");
 }
 
 void read_logprobs(FieldReader& reader, ChatRequest& request) {
@@ -185,7 +214,7 @@ ChatRequest read_chat_request(const OrderedJson& body, const ChatLimits& limits)
   gather_system(request.turns);
   if (request.turns.empty()) fail_field("messages", "there is only a system message");
   check_order(request);
-  refuse_tools(reader);
+  check_tools(reader, limits.ignores_tools);
   read_logprobs(reader, request);
   if (const OrderedJson* member = reader.find("mm_processor_kwargs")) {
     FieldReader arguments(*member, "mm_processor_kwargs.");

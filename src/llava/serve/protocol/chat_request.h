@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ struct ImageSource {
   std::string location;  ///< a data: or http(s) address, or base64 by itself
   std::string param;     ///< where it stands in the request, for messages
   bool is_low_detail = false;
+  std::string file_id = {};  ///< of a file that was sent ahead, in place of `location`
+  /// The picture's file, once it has been fetched or found.
+  std::shared_ptr<const std::string> bytes = {};
 };
 
 /// A text, or where a picture is.
@@ -46,6 +50,9 @@ struct ChatLimits {
   GenerationLimits generation;
   int32_t max_images = 8;
   std::size_t max_messages = 4096;
+  /// Tools that are offered are passed over: clients that offer some with every question, whether
+  /// it needs them or not, are answered in words.
+  bool ignores_tools = false;
 };
 
 /// Reads a parsed body. Turns of the same role that follow each other are joined by a newline, and

@@ -42,6 +42,17 @@ std::string_view host_name(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
+/// The header when it is one of W3C Trace Context, version 00; else nothing.
+std::string trace_parent_of(const HttpRequest& request) {
+  constexpr std::string_view kForm = "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
+  const std::string_view text = request.header("traceparent").value_or("");
+  const auto fits = [](char c, char form) {
+    return form == 'h' ? (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') : c == form;
+  };
+  const bool is_one = text.size() == kForm.size() && std::ranges::equal(text, kForm, fits);
+  return is_one ? std::string(text) : std::string();
+}
+
 HttpResponse not_found(const std::string& path) {
   if (path.starts_with("/v1/")) {
     return error_response(ApiError(404, "not_found", fmt::format("there is no '{}' here", path)));
@@ -49,26 +60,62 @@ HttpResponse not_found(const std::string& path) {
   return make_response(404, "application/json", R"({"detail":"Not Found"})");
 }
 
+/// Why a request never became one.
+ApiError refusal_of(int status, const std::string& message) {
+  switch (status) {
+    case 408:
+      return {408, "request_timeout", message};
+    case 413:
+      return {413, "request_too_large", message};
+    case 415:
+      return {415, "unsupported_media_type", message};
+    case 500:
+      return {500, "internal_error", message};
+    case 503: {
+      ApiError error(503, "overloaded", message);
+      error.retry_after = 1;
+      return error;
+    }
+    default:
+      return {status, "invalid_request", message};
+  }
+}
+
+/// Ollama's clients read the words of an error alone, as text.
+void fit_error(std::string_view path, HttpResponse& response) {
+  if (!path.starts_with("/api/") || response.error_message.empty()) return;
+  response.body = to_text(OrderedJson{{"error", response.error_message}});
+}
+
 /// An exchange whose answers carry the request's id and the time taken, and whose end is recorded.
 class RecordedExchange final : public HttpExchange {
  public:
+  /// Answers name the client's `limits`, unless that is null.
   RecordedExchange(std::shared_ptr<HttpExchange> inner, RequestRecord record,
                    std::vector<HttpHeader> headers,
-                   std::function<void(const RequestRecord&)> on_record)
+                   std::function<void(const RequestRecord&)> on_record, const RateLimits* limits,
+                   std::shared_ptr<Guarded<RequestCost>> cost, bool has_flat_errors)
       : inner_(std::move(inner)),
         record_(std::move(record)),
         headers_(std::move(headers)),
-        on_record_(std::move(on_record)) {}
+        on_record_(std::move(on_record)),
+        limits_(limits),
+        cost_(std::move(cost)),
+        has_flat_errors_(has_flat_errors) {}
   ~RecordedExchange() override {
     if (status_.load() == 0) status_ = inner_->is_closed() ? 499 : 500;
     record_.status = status_;
     record_.milliseconds = elapsed_ms();
+    record_.cost = cost_->with([](const RequestCost& cost) { return cost; });
+    record_.error_code = error_code_.with([](std::string& code) { return std::move(code); });
+    if (record_.error_code.empty()) record_.error_code = record_.cost.error_code;
     if (on_record_) on_record_(record_);
   }
   RecordedExchange(const RecordedExchange&) = delete;
   RecordedExchange& operator=(const RecordedExchange&) = delete;
 
   void respond(HttpResponse response) override {
+    if (has_flat_errors_) flatten_error(response);
     decorate(response);
     inner_->respond(std::move(response));
   }
@@ -83,8 +130,13 @@ class RecordedExchange final : public HttpExchange {
     inner_->on_close(std::move(callback));
   }
   bool is_closed() const override { return inner_->is_closed(); }
+  /// Keeps the client's place among requests at the same time until the answer has ended.
+  void keep(std::shared_ptr<void> place) { place_ = std::move(place); }
   std::size_t unsent_bytes() const override { return inner_->unsent_bytes(); }
   void post(std::function<void()> task) override { inner_->post(std::move(task)); }
+  void post_after(std::chrono::milliseconds delay, std::function<void()> task) override {
+    inner_->post_after(delay, std::move(task));
+  }
 
  private:
   double elapsed_ms() const {
@@ -93,7 +145,14 @@ class RecordedExchange final : public HttpExchange {
 
   void decorate(HttpResponse& response) {
     status_ = response.status;
+    fit_error(record_.route, response);
+    error_code_.with([&](std::string& code) { code = response.error_code; });
     for (const HttpHeader& header : headers_) response.headers.push_back(header);
+    if (limits_ != nullptr) {
+      for (HttpHeader& header : limits_->headers(record_.client)) {
+        response.headers.push_back(std::move(header));
+      }
+    }
     if (!find_header(response.headers, "Cache-Control")) {
       response.with("Cache-Control", "no-store");
     }
@@ -104,8 +163,13 @@ class RecordedExchange final : public HttpExchange {
   RequestRecord record_;
   std::vector<HttpHeader> headers_;
   std::function<void(const RequestRecord&)> on_record_;
+  const RateLimits* limits_;
+  std::shared_ptr<Guarded<RequestCost>> cost_;
+  bool has_flat_errors_;
+  std::shared_ptr<void> place_;
   Clock::time_point begin_ = Clock::now();
   std::atomic<int> status_{0};
+  Guarded<std::string> error_code_;
 };
 
 }  // namespace
@@ -155,6 +219,10 @@ void Router::add(std::string method, std::string pattern, Access access, RouteFu
       {std::move(method), std::move(pattern), std::move(parts), access, std::move(function)});
 }
 
+void Router::on_received(std::function<void(const std::string&)> callback) {
+  on_received_ = std::move(callback);
+}
+
 void Router::on_record(std::function<void(const RequestRecord&)> callback) {
   on_record_ = std::move(callback);
 }
@@ -183,6 +251,35 @@ bool Router::is_allowed_host(const HttpRequest& head) const {
   return host && std::ranges::any_of(config_.allowed_hosts, [&](const std::string& allowed) {
            return equals_ignoring_case(allowed, host_name(*host));
          });
+}
+
+bool Router::may_use(const HttpRequest& head, Access access) const {
+  switch (access) {
+    case Access::kOpen:
+      return true;
+    case Access::kKey:
+      return keys_.is_open() || keys_.find(head).has_value();
+    case Access::kMetrics:
+      if (config_.metrics_keys == nullptr) return keys_.is_open() || keys_.find(head).has_value();
+      return config_.metrics_keys->find(head).has_value();
+    case Access::kAdmin:
+      break;
+  }
+  return config_.admin_keys != nullptr && config_.admin_keys->find(head).has_value();
+}
+
+bool Router::is_limited(const Route& route) const {
+  return config_.rate_limits != nullptr && route.access == Access::kKey && route.method == "POST";
+}
+
+std::string Router::address_of(const HttpRequest& head) const {
+  const auto forwarded = head.header("X-Forwarded-For");
+  if (!config_.trusts_proxy || !forwarded) return head.client_address;
+  // What the nearest proxy saw; what stands before it, anybody may have written.
+  std::string_view last = forwarded->substr(forwarded->rfind(',') + 1);
+  while (last.starts_with(' ')) last.remove_prefix(1);
+  while (last.ends_with(' ')) last.remove_suffix(1);
+  return last.empty() ? head.client_address : std::string(last.substr(0, 64));
 }
 
 void Router::add_cors(const HttpRequest& head, HttpResponse& response) const {
@@ -217,10 +314,18 @@ std::optional<HttpResponse> Router::check(const HttpRequest& head, const Match& 
     return make_response(405, "application/json", R"({"detail":"Method Not Allowed"})")
         .with("Allow", match.other_methods);
   }
-  if (match.route->access == Access::kKey && !keys_.is_open() && !keys_.find(head)) {
+  if (!may_use(head, match.route->access)) {
     return error_response(ApiError(401, "invalid_api_key",
                                    "the request shows no key that is known here: send it as "
                                    "'Authorization: Bearer KEY'"));
+  }
+  if (is_limited(*match.route)) {
+    const auto key = keys_.find(head);
+    try {
+      config_.rate_limits->check_request(key ? key->name : address_of(head));
+    } catch (const ApiError& error) {
+      return error_response(error);
+    }
   }
   return std::nullopt;
 }
@@ -229,39 +334,67 @@ std::optional<HttpResponse> Router::admit(const HttpRequest& head, uint64_t& /*m
   const Match match = find(head.method, head.path);
   auto refusal = check(head, match);
   if (!refusal) return std::nullopt;
+  if (config_.has_flat_errors) flatten_error(*refusal);
+  fit_error(head.path, *refusal);
   add_cors(head, *refusal);
   if (on_record_) {
     on_record_({.id = make_request_id(),
                 .client = head.client_address,
                 .method = head.method,
                 .route = match.route != nullptr ? match.route->pattern : "",
-                .status = refusal->status});
+                .status = refusal->status,
+                .error_code = refusal->error_code,
+                .address = address_of(head)});
   }
   return refusal;
 }
 
 void Router::handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
-  Match match = find(request.method, request.path);
   RouteCall call;
+  const auto key = keys_.find(request);
+  call.client = key ? key->name : address_of(request);
+  if (key) call.owner = key->name;
+  call.may_set_priority = key && key->may_set_priority;
+  dispatch(std::move(call), std::move(request), std::move(exchange), config_.rate_limits);
+}
+
+void Router::handle_for(const RouteCall& origin, HttpRequest request,
+                        std::shared_ptr<HttpExchange> exchange) {
+  RouteCall call;
+  call.client = origin.client;
+  call.owner = origin.owner;
+  call.may_set_priority = origin.may_set_priority;
+  dispatch(std::move(call), std::move(request), std::move(exchange), nullptr);
+}
+
+void Router::dispatch(RouteCall call, HttpRequest request, std::shared_ptr<HttpExchange> exchange,
+                      RateLimits* limits) {
+  Match match = find(request.method, request.path);
+  if (match.route == nullptr) return exchange->respond(not_found(request.path));
+  if (on_received_) on_received_(match.route->pattern);
   const auto given = request.header("X-Request-Id");
   call.id = given && is_request_id(*given) ? std::string(*given) : make_request_id();
-  const auto key = keys_.find(request);
-  call.client = key ? key->name : request.client_address;
-  call.may_set_priority = key && key->may_set_priority;
   call.parameters = std::move(match.parameters);
+  call.received = Clock::now();
+  call.cost = std::make_shared<Guarded<RequestCost>>();
   HttpResponse extra;
   extra.with("X-Request-Id", call.id);
   add_cors(request, extra);
-  const auto recorded =
-      std::make_shared<RecordedExchange>(std::move(exchange),
-                                         RequestRecord{.id = call.id,
-                                                       .client = call.client,
-                                                       .method = request.method,
-                                                       .route = match.route->pattern},
-                                         std::move(extra.headers), on_record_);
+  if (!is_limited(*match.route)) limits = nullptr;
+  const auto recorded = std::make_shared<RecordedExchange>(
+      std::move(exchange),
+      RequestRecord{.id = call.id,
+                    .client = call.client,
+                    .method = request.method,
+                    .route = match.route->pattern,
+                    .key = call.owner,
+                    .address = address_of(request),
+                    .trace_parent = trace_parent_of(request)},
+      std::move(extra.headers), on_record_, limits, call.cost, config_.has_flat_errors);
   call.exchange = recorded;
   call.request = std::move(request);
   try {
+    if (limits != nullptr) recorded->keep(limits->enter(call.client));
     match.route->function(std::move(call));
   } catch (...) {
     answer_exception(*recorded);
@@ -269,21 +402,9 @@ void Router::handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange)
 }
 
 HttpResponse Router::refuse(int status, const std::string& message) {
-  switch (status) {
-    case 408:
-      return error_response(ApiError(408, "request_timeout", message));
-    case 413:
-      return error_response(ApiError(413, "request_too_large", message));
-    case 503: {
-      ApiError error(503, "overloaded", message);
-      error.retry_after = 1;
-      return error_response(error);
-    }
-    case 500:
-      return error_response(ApiError(500, "internal_error", message));
-    default:
-      return error_response(ApiError(status, "invalid_request", message));
-  }
+  HttpResponse response = error_response(refusal_of(status, message));
+  if (config_.has_flat_errors) flatten_error(response);
+  return response;
 }
 
 void answer_exception(HttpExchange& exchange) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/serve/sglang/generate_request.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "llava/serve/protocol/api_error.h"
@@ -106,6 +107,21 @@ GenerateRequest read_generate_request(const OrderedJson& body, const ChatLimits&
     completion.num_top_logprobs =
         static_cast<int32_t>(reader.get_int("top_logprobs_num", 0, 20).value_or(0));
   }
+  if (completion.generation.max_tokens == 0) {
+    request.has_no_answer = true;
+    // The engine computes a prompt by drawing what follows; nobody sees it.
+    completion.generation.max_tokens = 1;
+    completion.generation.num_choices = 1;
+    completion.generation.min_tokens = 0;
+  }
+  const auto start = reader.get_int("logprob_start_len", -1, INT32_MAX).value_or(-1);
+  if (start >= 0 && request.has_logprobs && !request.has_no_answer) {
+    throw ApiError(400, "unsupported_parameter",
+                   "logprob_start_len: a prompt's log-probabilities are there with max_new_tokens "
+                   "0 only",
+                   "logprob_start_len");
+  }
+  request.logprob_start = static_cast<int32_t>(std::max<int64_t>(start, 0));
   for (auto& prompt : completion.prompts) {
     auto* text = std::get_if<std::string>(&prompt);
     if (text == nullptr) continue;

@@ -15,6 +15,10 @@ struct GenerateRequest {
   bool is_list = false;
   std::string id;  ///< the client's `rid`; empty: none
   bool has_logprobs = false;
+  /// Nothing is generated: the prompt is computed, to be there when it comes again, and scored from
+  /// behind `logprob_start` on where `has_logprobs`.
+  bool has_no_answer = false;
+  int32_t logprob_start = 0;
 };
 
 /// Reads a parsed body. `<image>` in a text is a picture's place; pictures for which there is none

@@ -9,6 +9,7 @@
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
 #include "llava/serve/sglang/generate_request.h"
+#include "llava/serve/sglang/prompt_scores.h"
 
 namespace llava::serve {
 namespace {
@@ -40,6 +41,18 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
         answer_(exchange_, event_stream_head()),
         choices_(request_.completion.prompts.size() * static_cast<std::size_t>(num_choices())) {}
 
+  /// What is known of a prompt before it is computed: its length, and what of it is not scored.
+  void describe_prompt(std::size_t index, int32_t num_tokens, const std::vector<int32_t>& context,
+                       bool is_scored) {
+    Choice& choice = choices_.at(index);
+    choice.prompt_tokens = num_tokens;
+    choice.is_scored = is_scored;
+    // The first token has nothing before it.
+    if (request_.has_logprobs && request_.logprob_start == 0 && !context.empty()) {
+      choice.scores.add_first(context.front());
+    }
+  }
+
   std::unique_ptr<AnswerWriter> writer_of(int32_t prompt) {
     return std::make_unique<Writer>(shared_from_this(), prompt);
   }
@@ -48,6 +61,9 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
   struct Choice {
     std::string text;
     int32_t num_tokens = 0;
+    int32_t prompt_tokens = 0;  ///< of a request without an answer
+    bool is_scored = false;     ///< the same
+    PromptScores scores;
     OrderedJson finish_reason;
     OrderedJson logprobs = OrderedJson::array();
     engine::AnswerUsage usage;
@@ -79,6 +95,10 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
     meta["cached_tokens"] = choice.usage.cached_tokens;
     meta["e2e_latency"] = (choice.usage.first_token_ms + choice.usage.decode_ms) / 1000;
     if (request_.has_logprobs) meta["output_token_logprobs"] = choice.logprobs;
+    if (request_.has_no_answer) {
+      meta["prompt_tokens"] = choice.prompt_tokens;
+      if (request_.has_logprobs) choice.scores.write(tokenizer_, meta);
+    }
     OrderedJson json = {{"text", choice.text}};
     json["meta_info"] = std::move(meta);
     if (is_streamed() && is_list()) json["index"] = index;
@@ -88,6 +108,7 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
   void write(int32_t prompt, const engine::AnswerDelta& delta) {
     const auto index = static_cast<std::size_t>(prompt * num_choices() + delta.choice);
     Choice& choice = choices_.at(index);
+    if (request_.has_no_answer) return take_scores(choice, delta);
     choice.text += delta.text;
     choice.num_tokens += static_cast<int32_t>(delta.tokens.size());
     if (request_.has_logprobs) {
@@ -101,6 +122,11 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
     }
     if (is_streamed() && !is_over_ && !delta.text.empty())
       answer_.put(event_of(choice_json(index)));
+  }
+
+  void take_scores(Choice& choice, const engine::AnswerDelta& delta) const {
+    if (request_.has_logprobs && choice.is_scored) choice.scores.add(delta.tokens);
+    if (delta.finish_reason) choice.finish_reason = {{"type", "length"}, {"length", 0}};
   }
 
   void end(int32_t prompt, const engine::AnswerUsage& usage) {
@@ -137,21 +163,47 @@ class GenerateAnswer : public std::enable_shared_from_this<GenerateAnswer> {
   bool is_over_ = false;
 };
 
-void generate(ModelService& service, const RouteCall& call) {
+/// Runs `function`; what it throws is answered in SGLang's form.
+template <class Function>
+void with_message_errors(HttpExchange& exchange, Function function) {
   try {
-    GenerateRequest request =
-        read_generate_request(parse_body(call.request.body), service.limits());
-    std::vector<PreparedChat> prepared = service.prepare(request.completion, call.client);
-    const std::string id = request.id.empty() ? call.id : request.id;
-    const auto answer = std::make_shared<GenerateAnswer>(
-        std::move(request), id, *service.pretrained().tokenizer, call.exchange);
-    service.answer_all(std::move(prepared), call.id, call.exchange,
-                       [&](int32_t prompt) { return answer->writer_of(prompt); });
+    function();
   } catch (const ApiError& error) {
-    call.exchange->respond(message_response(error));
+    exchange.respond(message_response(error));
   } catch (const Error& error) {
-    call.exchange->respond(message_response(to_api_error(error)));
+    exchange.respond(message_response(to_api_error(error)));
   }
+}
+
+void answer_generate(ModelService& service, const RouteCall& call, GenerateRequest request) {
+  std::vector<PreparedChat> prepared = service.prepare(request.completion, call);
+  const std::string id = request.id.empty() ? call.id : request.id;
+  const bool has_no_answer = request.has_no_answer;
+  const bool has_logprobs = request.has_logprobs;
+  const int32_t logprob_start = request.logprob_start;
+  const auto answer = std::make_shared<GenerateAnswer>(
+      std::move(request), id, *service.pretrained().tokenizer, call.exchange);
+  for (std::size_t i = 0; i < prepared.size(); ++i) {
+    engine::GenerationRequest& each = prepared[i].request;
+    each.id = id;
+    if (!has_no_answer) continue;
+    const auto num_tokens = static_cast<int32_t>(each.prompt.ids.size());
+    const bool is_scored = has_logprobs && split_for_scores(each, logprob_start);
+    answer->describe_prompt(i, num_tokens, each.prompt.ids, is_scored);
+  }
+  service.answer_all(std::move(prepared), call.exchange,
+                     [&](int32_t prompt) { return answer->writer_of(prompt); });
+}
+
+void generate(ModelService& service, const std::shared_ptr<RouteCall>& call) {
+  with_message_errors(*call->exchange, [&] {
+    const auto request = std::make_shared<GenerateRequest>(
+        read_generate_request(parse_body(call->request.body), service.limits()));
+    service.with_images(*call, request->completion.images, [&service, call, request] {
+      with_message_errors(*call->exchange,
+                          [&] { answer_generate(service, *call, std::move(*request)); });
+    });
+  });
 }
 
 OrderedJson model_info(const ModelService& service) {
@@ -165,12 +217,14 @@ OrderedJson model_info(const ModelService& service) {
 }  // namespace
 
 void add_sglang_routes(Router& router, ModelService& service) {
-  const auto answer_generate = [&service](RouteCall call) {
-    const auto shared = std::make_shared<RouteCall>(std::move(call));
-    service.prepare_later(shared->exchange, [&service, shared] { generate(service, *shared); });
+  const auto add_generate = [&router, &service](const char* method) {
+    router.add(method, "/generate", Access::kKey, [&service](RouteCall call) {
+      const auto shared = std::make_shared<RouteCall>(std::move(call));
+      service.prepare_later(shared->exchange, [&service, shared] { generate(service, shared); });
+    });
   };
-  router.add("POST", "/generate", Access::kKey, answer_generate);
-  router.add("PUT", "/generate", Access::kKey, answer_generate);
+  add_generate("POST");
+  add_generate("PUT");
   router.add("GET", "/get_model_info", Access::kKey, [&service](const RouteCall& call) {
     call.exchange->respond(json_response(model_info(service)));
   });

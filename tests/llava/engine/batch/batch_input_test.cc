@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "llava/checkpoint/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace llava::engine {
 namespace {

@@ -10,12 +10,12 @@
 #include <algorithm>
 #include <csignal>
 
-#include "llava/checkpoint/temporary_folder.h"
 #include "llava/core/file.h"
 #include "llava/core/json.h"
 #include "llava/core/random.h"
 #include "llava/engine/batch/batch_output.h"
 #include "llava/engine/batch/fake_answers.h"
+#include "support/temporary_folder.h"
 
 namespace llava::engine {
 namespace {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a run starts from: language model, vision tower and projector, loaded into one LlavaModel.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "llava/checkpoint/config_json.h"
+#include "llava/checkpoint/load_model.h"
+#include "llava/data/training_inputs.h"
+#include "llava/model/llava_model.h"
+#include "llava/tensor/backend.h"
+#include "llava/train/train_config.h"
+
+namespace llava::train {
+
+/// Where the parts of a run's base lie and what they are; nothing is loaded.
+struct BasePlace {
+  std::filesystem::path folder;        ///< language model or LLaVA checkpoint
+  std::filesystem::path tower_folder;  ///< empty without a vision tower
+  nlohmann::json config;               ///< the run's config.json (run_config.h)
+  checkpoint::CheckpointDescription description;
+
+  bool is_multimodal() const { return description.config.has_vision; }
+};
+
+/// Finds the base that `config` names, and its tower.
+///
+/// Throws: Error(kNotFound) naming flag and path; what reading the configurations throws.
+BasePlace locate_base(const TrainConfig& config);
+
+/// Types that the parts compute in.
+struct ComputeTypes {
+  DType model = DType::kFloat32;
+  DType vision_tower = DType::kFloat32;
+};
+ComputeTypes compute_types(const TrainConfig& config);
+
+/// Opens the sources and loads them. What a projector lacks of weights is drawn as the published
+/// software initialises it, from `seed`. Tables have rows for the tokens
+/// that training adds; place.config and the description then say so.
+///
+/// Throws: what load_model throws; Error(kBadFormat) for a --pretrain-mm-mlp-adapter that is none.
+std::unique_ptr<model::LlavaModel> load_base(Context& ctx, BasePlace& place,
+                                             const TrainConfig& config,
+                                             const data::TrainingTokenizer& tokenizer,
+                                             const ProgressCallback& on_progress);
+
+}  // namespace llava::train

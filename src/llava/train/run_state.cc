@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/train/run_state.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include "llava/backend/torch/torch_tensor.h"
+#include "llava/checkpoint/safetensors.h"
+#include "llava/core/file.h"
+#include "llava/core/json.h"
+#include "llava/core/log.h"
+
+namespace llava::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kCheckpointPrefix = "checkpoint-";
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kRunFile = "run_state.json";
+constexpr const char* kArgumentsFile = "training_args.json";
+constexpr const char* kTrainerFile = "trainer_state.json";
+
+// Flags that a resumed run may change: they say where and how things are shown, kept or computed,
+// not what is computed.
+constexpr std::array<std::string_view, 31> kFreeFlags{"output-dir",
+                                                      "overwrite-output-dir",
+                                                      "logging-strategy",
+                                                      "logging-steps",
+                                                      "logging-first-step",
+                                                      "save-strategy",
+                                                      "save-steps",
+                                                      "save-total-limit",
+                                                      "save-safetensors",
+                                                      "save-only-model",
+                                                      "evaluation-strategy",
+                                                      "eval-steps",
+                                                      "eval-data-path",
+                                                      "report-to",
+                                                      "run-name",
+                                                      "resume-from-checkpoint",
+                                                      "ignore-data-skip",
+                                                      "cache-dir",
+                                                      "dataloader-num-workers",
+                                                      "dataloader-pin-memory",
+                                                      "dataloader-persistent-workers",
+                                                      "disable-tqdm",
+                                                      "local-rank",
+                                                      "threads",
+                                                      "skip-data-check",
+                                                      "lazy-preprocess",
+                                                      "data-seed",
+                                                      "is-multimodal",
+                                                      "remove-unused-columns",
+                                                      "on-nonfinite"};
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  Json json;
+  if (value) json = *value;
+  return json;
+}
+
+// Collects the described fields.
+struct JsonFields {
+  Json& json;
+
+  template <class T>
+  void field(const std::string& name, const T& value, const std::string&,
+             const Constraint<T>& = {}) {
+    json[name] = value;
+  }
+  template <class T>
+  void field(const std::string& name, const std::optional<T>& value, const std::string&,
+             const Constraint<T>& = {}) {
+    json[name] = or_null(value);
+  }
+};
+
+void write_json(const fs::path& path, const Json& json) {
+  write_file_atomically(path, to_text(json, 2) + "\n");
+}
+
+// N of "checkpoint-N"; nothing for other names.
+std::optional<int64_t> step_of(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  if (!name.starts_with(kCheckpointPrefix)) return std::nullopt;
+  const std::string digits = name.substr(kCheckpointPrefix.size());
+  int64_t step = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return step;
+}
+
+std::vector<fs::path> checkpoints_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.is_directory() && step_of(entry.path())) found.push_back(entry.path());
+  }
+  std::ranges::sort(found, std::ranges::less{}, [](const fs::path& p) { return *step_of(p); });
+  return found;
+}
+
+Json run_json(const RunState& state) {
+  const Progress& progress = state.progress;
+  return {{"format", 1},
+          {"global_step", progress.global_step},
+          {"micro_step", progress.micro_step},
+          {"epoch", progress.epoch},
+          {"epoch_batch", progress.epoch_batch},
+          {"epochs_done", progress.epochs_done},
+          {"total_flos", progress.total_flos},
+          {"losses", state.losses.save()},
+          {"loss_scale", state.scale.save()},
+          {"best_step", progress.best_step},
+          {"evaluations_since_best", progress.evaluations_since_best},
+          {"skipped_steps", progress.skipped_steps},
+          {"optimizer_steps", state.optimizer.num_steps()},
+          {"best_metric", or_null(progress.best_metric)},
+          {"best_checkpoint", progress.best_checkpoint}};
+}
+
+void write_optimizer(const fs::path& file, const RunState& state, Backend& backend) {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  const auto add = [&](const std::string& name, const at::Tensor& value) {
+    tensors.emplace_back(name, backend.to_host(from_at(value.detach())));
+  };
+  const auto& parameters = state.trainables.parameters;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    add("master." + parameters[i].name, parameters[i].master);
+    add("exp_avg." + parameters[i].name, state.optimizer.first_moments()[i]);
+    add("exp_avg_sq." + parameters[i].name, state.optimizer.second_moments()[i]);
+  }
+  checkpoint::write_safetensors(file, tensors);
+}
+
+// Copies tensors of a checkpoint's optimizer file over those of the run.
+class OptimizerReader {
+ public:
+  explicit OptimizerReader(fs::path file)
+      : file_(std::move(file)), source_(checkpoint::SafetensorsFile::open(file_)) {}
+
+  void restore(const std::string& name, at::Tensor target) const {
+    const Shape shape(target.sizes().begin(), target.sizes().end());
+    const auto found = source_->tensors().find(name);
+    if (found == source_->tensors().end()) {
+      fail(ErrorCode::kBadFormat, "'{}' has no tensor '{}': the checkpoint is of another run",
+           file_.string(), name);
+    }
+    if (found->second.shape != shape || found->second.dtype != DType::kFloat32) {
+      fail(ErrorCode::kBadFormat, "'{}': tensor '{}' is {} {}, expected float32 {}", file_.string(),
+           name, dtype_name(found->second.dtype), to_text(found->second.shape), to_text(shape));
+    }
+    const at::NoGradGuard no_grad;
+    target.copy_(to_at(source_->load(name)));
+  }
+
+  void restore_weights(Trainables& trainables) const {
+    const at::NoGradGuard no_grad;
+    for (TrainedParameter& parameter : trainables.parameters) {
+      restore("master." + parameter.name, parameter.master.detach());
+      if (parameter.value.scalar_type() != at::kFloat) {
+        parameter.value.detach().copy_(parameter.master);
+      }
+    }
+  }
+
+ private:
+  fs::path file_;
+  std::shared_ptr<const checkpoint::SafetensorsFile> source_;
+};
+
+void delete_old_checkpoints(const TrainConfig& config, const Progress& progress) {
+  if (!config.run.save_total_limit || *config.run.save_total_limit < 1) return;
+  std::vector<fs::path> checkpoints = checkpoints_in(config.run.output_dir);
+  std::erase_if(checkpoints, [&](const fs::path& folder) {
+    return folder.string() == progress.best_checkpoint;
+  });
+  const auto limit =
+      static_cast<std::size_t>(*config.run.save_total_limit) -
+      (progress.best_checkpoint.empty() || *config.run.save_total_limit == 1 ? 0 : 1);
+  if (checkpoints.size() <= limit) return;
+  checkpoints.resize(checkpoints.size() - limit);
+  for (const fs::path& folder : checkpoints) {
+    std::error_code error;
+    fs::remove_all(folder, error);
+    if (error)
+      log_warning("checkpoint_stays", {{"folder", folder.string()}, {"error", error.message()}});
+  }
+}
+
+// Why a run cannot go on from this folder; nothing if it can.
+std::optional<std::string> obstacle(const fs::path& folder) {
+  for (const char* name : {kRunFile, kOptimizerFile, kArgumentsFile}) {
+    if (fs::exists(folder / name)) continue;
+    return fmt::format(
+        "it has no {}: it is from the original software or made with --save-only-model, and "
+        "resuming would silently start optimiser and projector anew",
+        name);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Json to_json(const TrainConfig& config) {
+  Json json = Json::object();
+  JsonFields fields{json};
+  TrainConfig copy = config;
+  copy.describe(fields);
+  return json;
+}
+
+namespace {
+
+// The published library's interval where none is asked for.
+constexpr double kDefaultEvalSteps = 500;
+
+// A count as the published file has it: without a fraction unless it is one.
+Json number(double value) {
+  if (value == std::floor(value)) return static_cast<int64_t>(value);
+  return value;
+}
+
+double eval_steps_of(const RunArguments& run) {
+  if (run.eval_steps > 0) return run.eval_steps;
+  return run.evaluation_strategy == "steps" ? run.logging_steps : kDefaultEvalSteps;
+}
+
+}  // namespace
+
+Json trainer_state(const TrainConfig& config, const Progress& progress, int64_t num_steps,
+                   int64_t num_epochs) {
+  return {{"best_metric", or_null(progress.best_metric)},
+          {"best_model_checkpoint",
+           or_null(progress.best_checkpoint.empty() ? std::nullopt
+                                                    : std::optional(progress.best_checkpoint))},
+          {"epoch", progress.epochs_done},
+          {"eval_steps", number(eval_steps_of(config.run))},
+          {"global_step", progress.global_step},
+          {"is_hyper_param_search", false},
+          {"is_local_process_zero", true},
+          {"is_world_process_zero", true},
+          {"log_history", progress.log_history},
+          {"logging_steps", number(config.run.logging_steps)},
+          {"max_steps", num_steps},
+          {"num_input_tokens_seen", 0},
+          {"num_train_epochs", num_epochs},
+          {"save_steps", number(config.run.save_steps)},
+          {"total_flos", progress.total_flos},
+          {"train_batch_size", config.optimization.per_device_train_batch_size},
+          {"trial_name", nullptr},
+          {"trial_params", nullptr}};
+}
+
+void save_checkpoint(const ModelToSave& model, RunState& state, int64_t num_steps,
+                     int64_t num_epochs) {
+  const TrainConfig& config = model.config;
+  const fs::path output = config.run.output_dir;
+  const std::string name = fmt::format("{}{}", kCheckpointPrefix, state.progress.global_step);
+  const fs::path staging = output / ("tmp-" + name);
+  fs::remove_all(staging);
+  fs::create_directories(staging);
+  if (state.progress.best_metric && state.progress.best_step == state.progress.global_step) {
+    state.progress.best_checkpoint = (output / name).string();
+  }
+  write_model_files(staging, model, /*is_final=*/false);
+  write_json(staging / kTrainerFile, trainer_state(config, state.progress, num_steps, num_epochs));
+  write_json(staging / kArgumentsFile, to_json(config));
+  if (!config.run.save_only_model) {
+    write_optimizer(staging / kOptimizerFile, state, model.backend);
+    write_json(staging / kRunFile, run_json(state));
+  }
+  const fs::path target = output / name;
+  fs::remove_all(target);
+  fs::rename(staging, target);
+  delete_old_checkpoints(config, state.progress);
+}
+
+std::optional<fs::path> find_checkpoint(const TrainConfig& config) {
+  fs::path folder = config.run.resume_from_checkpoint;
+  const bool is_named = !folder.empty() && folder != "True" && folder != "true";
+  if (!is_named) {
+    if (config.run.overwrite_output_dir) return std::nullopt;
+    const std::vector<fs::path> checkpoints = checkpoints_in(config.run.output_dir);
+    if (checkpoints.empty()) return std::nullopt;
+    folder = checkpoints.back();
+  } else if (!fs::is_directory(folder)) {
+    fail(ErrorCode::kNotFound, "--resume-from-checkpoint '{}' is no folder", folder.string());
+  }
+  if (const auto reason = obstacle(folder)) {
+    fail(ErrorCode::kInvalidArgument,
+         "cannot resume from '{}': {}. Give another --output-dir, or --overwrite-output-dir to "
+         "start anew",
+         folder.string(), *reason);
+  }
+  return folder;
+}
+
+int64_t step_of_checkpoint(const fs::path& folder) { return step_of(folder).value_or(0); }
+
+void load_checkpoint(const fs::path& folder, const TrainConfig& config, RunState& state) {
+  const Json saved_arguments = read_json_file(folder / kArgumentsFile);
+  std::string differences;
+  const Json arguments = to_json(config);
+  for (const auto& [name, value] : arguments.items()) {
+    if (std::ranges::find(kFreeFlags, name) != kFreeFlags.end()) continue;
+    const Json saved = saved_arguments.value(name, Json());
+    if (saved != value) {
+      differences += fmt::format("\n  --{}: {} then, {} now", name, saved.dump(), value.dump());
+    }
+  }
+  if (!differences.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "'{}' was made with another configuration:{}\nGive the flags it was made with, another "
+         "--output-dir, or --overwrite-output-dir to start anew",
+         folder.string(), differences);
+  }
+  const Json run = read_json_file(folder / kRunFile);
+  const Json trainer = read_json_file(folder / kTrainerFile);
+  try {
+    Progress& progress = state.progress;
+    progress.global_step = run.at("global_step").get<int64_t>();
+    progress.micro_step = run.at("micro_step").get<int64_t>();
+    progress.epoch = run.at("epoch").get<int64_t>();
+    progress.epoch_batch = run.at("epoch_batch").get<int64_t>();
+    progress.epochs_done = run.at("epochs_done").get<double>();
+    progress.total_flos = run.at("total_flos").get<double>();
+    progress.log_history = trainer.at("log_history");
+    if (!run.at("best_metric").is_null())
+      progress.best_metric = run.at("best_metric").get<double>();
+    progress.best_checkpoint = run.at("best_checkpoint").get<std::string>();
+    progress.best_step = run.at("best_step").get<int64_t>();
+    progress.evaluations_since_best = run.at("evaluations_since_best").get<int64_t>();
+    progress.skipped_steps = run.at("skipped_steps").get<int64_t>();
+    state.losses.restore(run.at("losses"));
+    state.scale.restore(run.at("loss_scale"));
+    state.optimizer.set_num_steps(run.at("optimizer_steps").get<int64_t>());
+  } catch (const Json::exception& e) {
+    fail(ErrorCode::kBadFormat, "'{}': {}: the checkpoint is damaged; resume from another one",
+         folder.string(), e.what());
+  }
+  const OptimizerReader reader(folder / kOptimizerFile);
+  reader.restore_weights(state.trainables);
+  const auto& parameters = state.trainables.parameters;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    reader.restore("exp_avg." + parameters[i].name, state.optimizer.first_moments()[i]);
+    reader.restore("exp_avg_sq." + parameters[i].name, state.optimizer.second_moments()[i]);
+  }
+}
+
+void load_weights(const fs::path& folder, Trainables& trainables) {
+  OptimizerReader(folder / kOptimizerFile).restore_weights(trainables);
+}
+
+}  // namespace llava::train

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/train/train_log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace llava::train {
+namespace {
+
+// A float as Python's repr: the shortest digits that give it back, with a point or an exponent.
+std::string python_text(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  std::string text = fmt::format("{}", value);
+  const bool is_integer = text.find_first_of(".e") == std::string::npos;
+  return is_integer ? text + ".0" : text;
+}
+
+}  // namespace
+
+void LossMeter::add(float micro_loss, int64_t num_steps) {
+  const float share = micro_loss / static_cast<float>(accumulation_);
+  if (filters_nan_ && !std::isfinite(share)) {
+    sum_ += sum_ / static_cast<float>(1 + num_steps - last_taken_step_);
+  } else {
+    sum_ += share;
+  }
+}
+
+double LossMeter::take_mean(int64_t num_steps) {
+  const auto sum = static_cast<double>(sum_);
+  const int64_t steps = std::max<int64_t>(1, num_steps - last_taken_step_);
+  total_ += sum;
+  sum_ = 0;
+  last_taken_step_ = num_steps;
+  return sum / static_cast<double>(steps);
+}
+
+double LossMeter::total_mean(int64_t num_steps) const {
+  return (total_ + static_cast<double>(sum_)) /
+         static_cast<double>(std::max<int64_t>(1, num_steps));
+}
+
+nlohmann::json LossMeter::save() const {
+  return {{"sum", sum_}, {"total", total_}, {"last_taken_step", last_taken_step_}};
+}
+
+void LossMeter::restore(const nlohmann::json& saved) {
+  sum_ = saved.at("sum").get<float>();
+  total_ = saved.at("total").get<double>();
+  last_taken_step_ = saved.at("last_taken_step").get<int64_t>();
+}
+
+double round_decimals(double value, int decimals) {
+  // Through decimal text, so that halves are those of the exact value, as in Python.
+  return std::isfinite(value) ? std::stod(fmt::format("{:.{}f}", value, decimals)) : value;
+}
+
+std::string to_line(const LogEntry& entry) {
+  return fmt::format("{{'loss': {}, 'learning_rate': {}, 'epoch': {}}}", python_text(entry.loss),
+                     python_text(entry.learning_rate), python_text(entry.epoch));
+}
+
+nlohmann::json to_json(const LogEntry& entry) {
+  return {{"loss", entry.loss},
+          {"learning_rate", entry.learning_rate},
+          {"epoch", entry.epoch},
+          {"step", entry.step}};
+}
+
+}  // namespace llava::train

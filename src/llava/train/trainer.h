@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The training loop: micro-batches, steps, reports, evaluations, checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "llava/train/deepspeed_config.h"
+#include "llava/train/forward_pass.h"
+#include "llava/train/gradients.h"
+#include "llava/train/lr_schedule.h"
+#include "llava/train/run_reporter.h"
+#include "llava/train/run_state.h"
+#include "llava/train/training_data.h"
+
+namespace llava::train {
+
+/// What a training run works with; everything outlives the trainer.
+struct TrainerParts {
+  Context& ctx;  ///< backend: LibTorch, recording
+  const TrainConfig& config;
+  const DeepSpeedConfig& deepspeed;
+  const BasePlace& place;
+  model::LlavaModel& model;
+  Trainables& trainables;
+  TrainingData& data;
+  TrainingData* evaluation = nullptr;  ///< held-out data; null: none
+  RunReporter& reporter;
+  const std::string& base_sha256;  ///< ModelToSave::base_sha256
+  FeatureCache* features = nullptr;
+};
+
+/// Threads: one thread.
+/// Source: transformers 4.37 `trainer.py`; docs/training.md.
+class Trainer {
+ public:
+  explicit Trainer(const TrainerParts& parts);
+
+  /// Goes back to where a checkpoint was made. Throws: what load_checkpoint throws.
+  void resume(const std::filesystem::path& checkpoint);
+  /// Trains to the end, or until `stop_requested` says so after a step; then a checkpoint is
+  /// written and false returned.
+  ///
+  /// Throws: Error(kInvalidArgument) naming the samples when a loss or gradient is no number.
+  bool run(const std::function<bool()>& stop_requested = {});
+
+  const Progress& progress() const { return progress_; }
+  const StepPlan& plan() const { return plan_; }
+  int64_t num_epochs() const { return num_epochs_; }
+  /// The published `train_loss`: mean over all steps.
+  double mean_loss() const { return losses_.total_mean(progress_.global_step); }
+
+ private:
+  // A micro-batch on its way to a step.
+  struct MicroBatch {
+    std::vector<SamplePtr> samples;
+    data::FlatBatch flat;
+    int64_t number = 0;  ///< micro-batches of this rank before
+  };
+
+  bool run_epoch(const std::function<bool()>& stop_requested);
+  MicroBatch take(const std::vector<SamplePtr>& samples) const;
+  void run_micro_batch(const MicroBatch& batch, double tokens_of_step);
+  bool is_step_due(int64_t batches_in_epoch) const;
+  void finish_step();
+  void after_step();
+  void report();
+  void evaluate();
+  void checkpoint();
+  void load_best();
+  bool is_over() const;
+  std::vector<double> rates_at(int64_t step) const;
+  [[noreturn]] void stop_on_nonfinite(const char* what) const;
+  bool checks_finite() const;
+  double flos_of(const MicroBatch& batch) const;
+
+  TrainerParts parts_;
+  StepPlan plan_;
+  int64_t num_epochs_;
+  Gradients gradients_;
+  AdamW optimizer_;
+  LrSchedule schedule_;
+  LossMeter losses_;
+  LossScale scale_;
+  Progress progress_;
+  RunState state_;
+  PassOptions pass_options_;
+  bool reduces_by_token_;
+  int64_t logging_steps_;
+  int64_t save_steps_;
+  int64_t eval_steps_;
+  // Of the step in progress.
+  std::vector<MicroBatch> pending_;
+  std::vector<SamplePtr> held_samples_;
+  bool has_bad_loss_ = false;
+  int32_t num_skipped_in_a_row_ = 0;
+  StepCounts counts_;
+  double parameters_without_embeddings_ = 0;
+};
+
+}  // namespace llava::train
