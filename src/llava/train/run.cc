@@ -101,6 +101,7 @@ std::string feature_recipe(const BasePlace& place, const TrainConfig& config,
 
 data::Grouping grouping_of(const OptimizationArguments& o) {
   if (o.group_by_modality_length) return data::Grouping::kModalityLength;
+  if (o.group_by_picture) return data::Grouping::kPicture;
   return o.group_by_length ? data::Grouping::kLength : data::Grouping::kNone;
 }
 
