@@ -37,6 +37,8 @@ int train_command(const Arguments& arguments);
 int train_report_command(const Arguments& arguments);
 int quantize_command(const Arguments& arguments);
 int merge_lora_command(const Arguments& arguments);
+int extract_lora_command(const Arguments& arguments);
+int divergence_command(const Arguments& arguments);
 int extract_projector_command(const Arguments& arguments);
 int consolidate_command(const Arguments& arguments);
 int make_delta_command(const Arguments& arguments);

@@ -28,6 +28,8 @@ MODES = {
                 "mm_projector_type": "linear"},
     "lora": {"version": "v1", "data_path": "train/data/mix.json", "lora_enable": True, "lora_r": 4, "lora_dropout": 0.2,
              "group_by_modality_length": True, "image_aspect_ratio": "pad", "num_train_epochs": 3, "mm_projector_lr": 1e-4},
+    "contrastive": {"stage": "contrastive", "version": "plain", "data_path": "train/data/captions.json", "num_train_epochs": 4,
+                    "gradient_accumulation_steps": 1, "augment_flip": True, "augment_shift": 3},
     "full in bfloat16": {"version": "v1", "data_path": "train/data/mix.json", "bf16": True, "num_train_epochs": 2},
 }
 

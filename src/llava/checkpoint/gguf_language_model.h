@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,10 @@
 #include "llava/model/config.h"
 
 namespace llava::checkpoint {
+
+/// The vocabulary in a folder whose language model was a GGUF file ('llava quantize', 'llava
+/// train'): that file's metadata.
+inline constexpr std::string_view kGgufTokenizerFile = "tokenizer.gguf";
 
 /// The tokenizer that the metadata describes (tokenizer.ggml.*), as found.
 struct GgufVocabularyData {
@@ -40,6 +45,13 @@ struct GgufVocabularyData {
 /// Throws: Error(kUnsupported) for an architecture other than llama and qwen2, mixtures of experts
 /// and rope scaling that is not built here; Error(kBadFormat) for missing or impossible values.
 model::DecoderConfig read_gguf_decoder_config(const GgufFile& file);
+
+/// The config.json that the published software would have beside the weights of this file: shape,
+/// class and special tokens.
+///
+/// Throws: what read_gguf_decoder_config and read_gguf_vocabulary throw; Error(kUnsupported) for
+/// biases that no published class has.
+nlohmann::json gguf_config_json(const GgufFile& file);
 
 /// The vocabulary.
 ///

@@ -7,18 +7,20 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "llava/data/compat.h"
 #include "llava/data/picture_reader.h"
 #include "llava/data/sample_maker.h"
+#include "llava/text/gguf_vocabulary.h"
 #include "llava/text/tokenizer.h"
 
 namespace llava::data {
 
 /// How the tokenizer of a run is opened.
 struct TokenizerRequest {
-  std::filesystem::path folder;
-  bool is_mistral = false;  ///< the original opens Mistral's as fast tokenizers
+  std::filesystem::path folder;  ///< or a GGUF file
+  bool is_mistral = false;       ///< the original opens Mistral's as fast tokenizers
   std::string version = "v1";
   bool is_multimodal = true;
   bool mm_use_im_patch_token = false;
@@ -45,6 +47,16 @@ TrainingTokenizer with_training_tokens(std::unique_ptr<text::Tokenizer> base,
 ///
 /// Throws: as text::load_tokenizer.
 TrainingTokenizer open_training_tokenizer(const TokenizerRequest& request);
+
+/// The same for a vocabulary out of a GGUF file, a struct as text::to_vocabulary takes it.
+///
+/// Throws: as text::make_gguf_tokenizer.
+template <class Found>
+TrainingTokenizer open_gguf_training_tokenizer(Found found, const TokenizerRequest& request) {
+  return with_training_tokens(
+      text::make_gguf_tokenizer(text::to_vocabulary(std::move(found), request.folder.string())),
+      request);
+}
 
 /// The picture rules of a tower: its folder's processor, `geometry` of the run's configuration with
 /// the aspect mode of training.

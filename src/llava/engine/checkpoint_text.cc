@@ -16,29 +16,10 @@ namespace {
 namespace fs = std::filesystem;
 using checkpoint::Layout;
 
-text::GgufVocabulary to_vocabulary(checkpoint::GgufVocabularyData data, const fs::path& file) {
-  text::GgufVocabulary vocabulary;
-  vocabulary.source = file.string();
-  vocabulary.model = std::move(data.model);
-  vocabulary.pre = std::move(data.pre);
-  vocabulary.tokens = std::move(data.tokens);
-  vocabulary.scores = std::move(data.scores);
-  vocabulary.token_types = std::move(data.types);
-  vocabulary.merges = std::move(data.merges);
-  vocabulary.bos_id = data.bos_id;
-  vocabulary.eos_id = data.eos_id;
-  vocabulary.unk_id = data.unk_id;
-  vocabulary.pad_id = data.pad_id;
-  vocabulary.add_bos = data.add_bos;
-  vocabulary.add_eos = data.add_eos;
-  vocabulary.add_space_prefix = data.add_space_prefix;
-  return vocabulary;
-}
-
 // The file that a GGUF vocabulary is read from; nothing where the tokenizer has files of its own.
 std::optional<fs::path> vocabulary_file(const fs::path& language_model) {
   if (!fs::is_directory(language_model)) return language_model;
-  const fs::path file = language_model / kGgufTokenizerFile;
+  const fs::path file = language_model / checkpoint::kGgufTokenizerFile;
   return fs::exists(file) ? std::optional(file) : std::nullopt;
 }
 
@@ -98,7 +79,8 @@ CheckpointText read_checkpoint_text(const CheckpointPlace& place) {
     if (!data.chat_template.empty()) {
       result.chat_template = text::ChatTemplate::parse(data.chat_template, vocabulary->string());
     }
-    result.tokenizer = text::make_gguf_tokenizer(to_vocabulary(std::move(data), *vocabulary));
+    result.tokenizer =
+        text::make_gguf_tokenizer(text::to_vocabulary(std::move(data), vocabulary->string()));
   }
   add_image_tokens(place.description, *result.tokenizer);
   result.conv_mode = default_conv_mode(place, result.chat_template.has_value());

@@ -17,10 +17,6 @@
 
 namespace llava::engine {
 
-/// The vocabulary in a folder of 'llava quantize' whose language model was a GGUF file: that file's
-/// metadata.
-inline constexpr std::string_view kGgufTokenizerFile = "tokenizer.gguf";
-
 struct CheckpointText {
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::optional<text::ChatTemplate> chat_template;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "llava/text/tokenizer.h"
@@ -31,6 +32,25 @@ struct GgufVocabulary {
   std::optional<bool> add_eos;
   std::optional<bool> add_space_prefix;  ///< of "llama", default true
 };
+
+/// The vocabulary from what the reader of a container found, a struct with the same members.
+template <class Found>
+GgufVocabulary to_vocabulary(Found found, std::string source) {
+  return {.source = std::move(source),
+          .model = std::move(found.model),
+          .pre = std::move(found.pre),
+          .tokens = std::move(found.tokens),
+          .scores = std::move(found.scores),
+          .token_types = std::move(found.types),
+          .merges = std::move(found.merges),
+          .bos_id = found.bos_id,
+          .eos_id = found.eos_id,
+          .unk_id = found.unk_id,
+          .pad_id = found.pad_id,
+          .add_bos = found.add_bos,
+          .add_eos = found.add_eos,
+          .add_space_prefix = found.add_space_prefix};
+}
 
 /// Makes the tokenizer. "llama" follows the slow LLaMA class (legacy), "gpt2" the fast form of the
 /// published tokenizer that the pre-tokenizer names.

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "llava/checkpoint/gguf.h"
+#include "llava/checkpoint/gguf_language_model.h"
 #include "llava/checkpoint/hub_cache.h"
 #include "llava/checkpoint/key_names.h"
 #include "llava/checkpoint/resized_table.h"
@@ -21,9 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 using SourcePtr = std::shared_ptr<const checkpoint::TensorSource>;
 
-fs::path find_folder(const std::string& name, std::string_view flag) {
+fs::path find_base(const std::string& name, std::string_view flag) {
   std::error_code error;
-  if (fs::is_directory(name, error)) return name;
+  if (fs::is_directory(name, error) || fs::is_regular_file(name, error)) return name;
   if (const auto hub = checkpoint::parse_hub_name(name)) {
     const fs::path cached = checkpoint::find_in_hub_cache(*hub);
     if (!cached.empty()) {
@@ -32,8 +34,8 @@ fs::path find_folder(const std::string& name, std::string_view flag) {
     }
   }
   fail(ErrorCode::kNotFound,
-       "{} '{}' is no folder here, and no model of that name is in the hub's cache '{}': check the "
-       "path, or fetch the model with 'llava pull {}'",
+       "{} '{}' is no folder or GGUF file here, and no model of that name is in the hub's cache "
+       "'{}': check the path, or fetch the model with 'llava pull {}'",
        flag, name, checkpoint::hub_cache().string(), name);
 }
 
@@ -86,15 +88,18 @@ std::optional<std::string> original_name(std::string_view key) {
 
 BasePlace locate_base(const TrainConfig& config) {
   BasePlace place;
-  place.folder = find_folder(config.model.model_name_or_path, "--model-name-or-path");
-  const fs::path file = place.folder / "config.json";
-  const Json base = read_json_file(file);
+  place.folder = find_base(config.model.model_name_or_path, "--model-name-or-path");
+  const fs::path file = place.is_gguf() ? place.folder : place.folder / "config.json";
+  const Json base = place.is_gguf()
+                        ? checkpoint::gguf_config_json(*checkpoint::GgufFile::open(place.folder))
+                        : read_json_file(file);
+  const fs::path base_folder = place.is_gguf() ? place.folder.parent_path() : place.folder;
   const bool is_multimodal = !config.model.vision_tower.empty();
   int32_t vision_width = 0;
   model::VisionConfig vision;
   if (is_multimodal) {
     place.tower_folder = checkpoint::resolve_vision_tower({.name = config.model.vision_tower,
-                                                           .checkpoint_folder = place.folder,
+                                                           .checkpoint_folder = base_folder,
                                                            .explicit_folder = {},
                                                            .models_root = {}});
     vision = checkpoint::read_tower_config(place.tower_folder);
@@ -104,9 +109,29 @@ BasePlace locate_base(const TrainConfig& config) {
   place.description = checkpoint::read_config(
       place.config, file.string(),
       is_multimodal ? checkpoint::Layout::kOriginal : checkpoint::Layout::kLanguageModel);
-  place.description.folder = place.folder;
+  place.description.folder = base_folder;
   if (is_multimodal) checkpoint::attach_vision(place.description, vision);
   return place;
+}
+
+data::TrainingTokenizer open_base_tokenizer(const BasePlace& place, const TrainConfig& config) {
+  const data::TokenizerRequest request{
+      .folder = place.folder,
+      .is_mistral = place.description.config.decoder.family == model::DecoderFamily::kMistral,
+      .version = config.model.version,
+      .is_multimodal = place.is_multimodal(),
+      .mm_use_im_patch_token = config.model.mm_use_im_patch_token,
+      .mm_use_im_start_end = config.model.mm_use_im_start_end};
+  if (!place.is_gguf()) return data::open_training_tokenizer(request);
+  return data::open_gguf_training_tokenizer(
+      checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(place.folder)), request);
+}
+
+SourcePtr open_base_weights(const fs::path& base) {
+  if (fs::is_regular_file(base)) {
+    return checkpoint::gguf_language_model(checkpoint::GgufFile::open(base));
+  }
+  return renamed(base, original_name);
 }
 
 ComputeTypes compute_types(const TrainConfig& config) {
@@ -135,7 +160,7 @@ std::unique_ptr<model::LlavaModel> load_base(Context& ctx, BasePlace& place,
   if (place.is_multimodal()) {
     weights.sources.push_back(renamed(place.tower_folder, checkpoint::canonical_tower_name));
   }
-  const SourcePtr base = renamed(place.folder, original_name);
+  const SourcePtr base = open_base_weights(place.folder);
   auto tables = grown_tables(*base, tokenizer, place.config.value("initializer_range", 0.02),
                              config.run.seed);
   if (!tables.empty()) {

@@ -18,18 +18,32 @@ namespace llava::train {
 
 /// Where the parts of a run's base lie and what they are; nothing is loaded.
 struct BasePlace {
-  std::filesystem::path folder;        ///< language model or LLaVA checkpoint
+  /// Language model or LLaVA checkpoint: a folder, or a GGUF file.
+  std::filesystem::path folder;
   std::filesystem::path tower_folder;  ///< empty without a vision tower
   nlohmann::json config;               ///< the run's config.json (run_config.h)
   checkpoint::CheckpointDescription description;
 
   bool is_multimodal() const { return description.config.has_vision; }
+  bool is_gguf() const { return std::filesystem::is_regular_file(folder); }
 };
 
 /// Finds the base that `config` names, and its tower.
 ///
 /// Throws: Error(kNotFound) naming flag and path; what reading the configurations throws.
 BasePlace locate_base(const TrainConfig& config);
+
+/// The tokenizer of the base, with the tokens that training adds.
+///
+/// Throws: what data::open_training_tokenizer and reading a GGUF file's vocabulary throw.
+data::TrainingTokenizer open_base_tokenizer(const BasePlace& place, const TrainConfig& config);
+
+/// The weights of a language model, folder or GGUF file, under the original's names; blocks of
+/// quantised numbers as float32.
+///
+/// Throws: what open_weights and gguf_language_model throw.
+std::shared_ptr<const checkpoint::TensorSource> open_base_weights(
+    const std::filesystem::path& base);
 
 /// Types that the parts compute in.
 struct ComputeTypes {

@@ -9,7 +9,7 @@
 namespace llava::train {
 
 /// What is drawn; each has a stream of its own, so that none depends on another.
-enum class InitialStream : uint64_t { kNewParts = 1, kAdapters = 2, kTables = 3 };
+enum class InitialStream : uint64_t { kNewParts = 1, kAdapters = 2, kTables = 3, kContrastive = 4 };
 
 /// Threads: one thread at a time.
 class InitialValues {

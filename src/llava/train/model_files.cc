@@ -9,6 +9,8 @@
 
 #include "llava/backend/torch/torch_tensor.h"
 #include "llava/checkpoint/generation_config.h"
+#include "llava/checkpoint/gguf.h"
+#include "llava/checkpoint/gguf_language_model.h"
 #include "llava/checkpoint/safetensors.h"
 #include "llava/checkpoint/sharded_writer.h"
 #include "llava/checkpoint/torch_zip_writer.h"
@@ -142,6 +144,11 @@ void write_generation_config(const fs::path& folder, const ModelToSave& run) {
 }
 
 void write_tokenizer(const fs::path& folder, const ModelToSave& run) {
+  if (run.place.is_gguf()) {
+    write_file_atomically(folder / checkpoint::kGgufTokenizerFile,
+                          checkpoint::GgufFile::open(run.place.folder)->without_tensors());
+    return;
+  }
   for (const std::string_view name : kTokenizerFiles) {
     const fs::path source = run.place.folder / name;
     if (fs::exists(source)) {

@@ -12,23 +12,19 @@
 
 #include "llava/backend/torch/torch_backend.h"
 #include "llava/checkpoint/weights_hash.h"
-#include "llava/core/file.h"
 #include "llava/core/hash.h"
-#include "llava/core/json.h"
 #include "llava/core/log.h"
-#include "llava/data/check_report.h"
-#include "llava/data/dataset_check.h"
 #include "llava/data/training_inputs.h"
+#include "llava/train/check_data.h"
+#include "llava/train/contrastive_run.h"
 #include "llava/train/dataset_batches.h"
+#include "llava/train/run_summary.h"
 #include "llava/train/trainer.h"
 
 namespace llava::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Characters of the list of bad samples in a message.
-constexpr std::size_t kMostListed = 2000;
 
 data::SampleRules sample_rules(const TrainConfig& config, const BasePlace& place,
                                const text::Tokenizer& tokenizer) {
@@ -50,42 +46,6 @@ data::SampleRules sample_rules(const TrainConfig& config, const BasePlace& place
 data::BadSamplePolicy bad_sample_policy(const std::string& name) {
   if (name == "skip") return data::BadSamplePolicy::kSkip;
   return name == "substitute" ? data::BadSamplePolicy::kSubstitute : data::BadSamplePolicy::kFail;
-}
-
-// Looks through the data before anything expensive. Policies that live with bad samples go on.
-void check_data(const TrainConfig& config, const data::ConversationFile& file,
-                const data::SampleMaker& maker, ThreadPool& pool) {
-  if (config.data.skip_data_check) return;
-  ProgressBar bar("checking data");
-  data::CheckOptions options{.maker = &maker, .pictures = maker.rules().pictures};
-  options.depth = data::PictureDepth::kHeader;
-  options.progress = [&bar](uint64_t done, uint64_t total) { bar.update(done, total); };
-  const data::DataReport report = data::check_dataset(file, options, pool);
-  bar.clear();
-  // For `llava train report`.
-  write_file_atomically(fs::path(config.run.output_dir) / "data_check.json",
-                        to_text(data::check_report_json(report), 2) + "\n");
-  log_info("data_checked",
-           {{"samples", std::to_string(report.num_samples)},
-            {"trained_tokens", std::to_string(report.num_labels)},
-            {"untrained_samples", std::to_string(report.count(data::Trap::kUntrained))},
-            {"cut_samples", std::to_string(report.count(data::Trap::kCut))}});
-  if (report.passes()) return;
-  const std::string errors = data::check_report_errors(report);
-  // The original does not look, and goes on until a sample stops it.
-  const bool is_reference = config.compat() == Compat::kReference;
-  if (is_reference || config.data.on_bad_sample != "fail") {
-    log_warning("bad_data", {{"errors", errors}, {"policy", config.data.on_bad_sample}});
-    return;
-  }
-  std::string list;
-  for (const data::Finding& finding : report.findings) {
-    if (report.is_error(finding.trap) && list.size() < kMostListed) list += "\n  " + finding.what;
-  }
-  fail(ErrorCode::kBadFormat,
-       "'{}' is not fit to train on: {}.{}\n'llava data check' has the whole list. Mend the data, "
-       "choose --on-bad-sample skip or substitute, or give --skip-data-check",
-       file.source(), errors, list);
 }
 
 // A hash of what features depend on besides the picture: the tower's weights, what is taken of
@@ -124,49 +84,17 @@ int64_t num_elements(const std::vector<TrainedParameter>& parameters) {
   return count;
 }
 
-// The published closing entry, and the files that go beside the model.
-void finish(const TrainConfig& config, Trainer& trainer, RunReporter& reporter, double seconds,
-            int64_t num_samples) {
-  Progress progress = trainer.progress();
-  const auto steps = static_cast<double>(progress.global_step);
-  const double epochs = config.optimization.num_train_epochs;
-  const double samples = config.optimization.max_steps > 0
-                             ? steps * config.optimization.gradient_accumulation_steps *
-                                   config.optimization.per_device_train_batch_size
-                             : static_cast<double>(num_samples) * epochs;
-  Json summary = {{"train_runtime", round_decimals(seconds, 4)},
-                  {"train_samples_per_second", round_decimals(samples / seconds, 3)},
-                  {"train_steps_per_second", round_decimals(steps / seconds, 3)},
-                  {"total_flos", progress.total_flos},
-                  {"train_loss", trainer.mean_loss()},
-                  {"epoch", round_decimals(progress.epochs_done, 2)}};
-  reporter.report_summary(progress.global_step, summary);
-  summary["step"] = progress.global_step;
-  progress.log_history.push_back(summary);
-  const fs::path folder = config.run.output_dir;
-  write_file_atomically(
-      folder / "trainer_state.json",
-      to_text(trainer_state(config, progress, trainer.plan().num_steps, trainer.num_epochs()), 2) +
-          "\n");
-  write_file_atomically(folder / "training_args.json", to_text(to_json(config), 2) + "\n");
-}
-
 }  // namespace
 
 bool run_training(Context& ctx, const TrainConfig& config,
                   const std::function<bool()>& stop_requested) {
   validate(config);
+  if (config.contrastive.is_on()) return run_contrastive(ctx, config, stop_requested);
   const auto begin = std::chrono::steady_clock::now();
   fs::create_directories(config.run.output_dir);
   const std::optional<fs::path> checkpoint = find_checkpoint(config);
   BasePlace place = locate_base(config);
-  const data::TrainingTokenizer tokenizer = data::open_training_tokenizer(
-      {.folder = place.folder,
-       .is_mistral = place.description.config.decoder.family == model::DecoderFamily::kMistral,
-       .version = config.model.version,
-       .is_multimodal = place.is_multimodal(),
-       .mm_use_im_patch_token = config.model.mm_use_im_patch_token,
-       .mm_use_im_start_end = config.model.mm_use_im_start_end});
+  const data::TrainingTokenizer tokenizer = open_base_tokenizer(place, config);
   data::SampleRules rules = sample_rules(config, place, *tokenizer.tokenizer);
   std::optional<FeatureCache> features;
   if (!config.data.feature_cache.empty() && place.is_multimodal()) {
@@ -248,7 +176,14 @@ bool run_training(Context& ctx, const TrainConfig& config,
                     /*is_final=*/true);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  finish(config, trainer, reporter, seconds, file.size());
+  finish_run({.config = config,
+              .progress = trainer.progress(),
+              .num_steps = trainer.plan().num_steps,
+              .num_epochs = trainer.num_epochs(),
+              .mean_loss = trainer.mean_loss(),
+              .seconds = seconds,
+              .num_samples = file.size()},
+             reporter);
   return true;
 }
 

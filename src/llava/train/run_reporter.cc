@@ -89,12 +89,21 @@ void RunReporter::report(const LogEntry& entry, const StepCounts& counts) {
   tensorboard_->add_scalar("train/tokens_per_second", tokens_per_second, entry.step);
 }
 
-void RunReporter::report_evaluation(int64_t step, double epoch, double loss) {
+void RunReporter::report_evaluation(int64_t step, double epoch, double loss,
+                                    const std::map<std::string, double>& more) {
   if (bar_) bar_->clear();
-  fmt::print("{{'eval_loss': {}, 'epoch': {}}}\n", loss, epoch);
+  std::string text = fmt::format("'eval_loss': {}", loss);
+  Json line = {{"eval_loss", loss}, {"epoch", epoch}, {"step", step}};
+  for (const auto& [name, value] : more) {
+    text += fmt::format(", 'eval_{}': {}", name, value);
+    line["eval_" + name] = value;
+  }
+  fmt::print("{{{}, 'epoch': {}}}\n", text, epoch);
   std::fflush(stdout);
-  write_line({{"eval_loss", loss}, {"epoch", epoch}, {"step", step}});
-  if (tensorboard_ != nullptr) tensorboard_->add_scalar("eval/loss", loss, step);
+  write_line(line);
+  if (tensorboard_ == nullptr) return;
+  tensorboard_->add_scalar("eval/loss", loss, step);
+  for (const auto& [name, value] : more) tensorboard_->add_scalar("eval/" + name, value, step);
 }
 
 void RunReporter::report_summary(int64_t step, const Json& summary) {

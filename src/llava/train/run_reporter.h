@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -41,8 +42,9 @@ class RunReporter {
 
   /// One line of the published log, with what we count besides.
   void report(const LogEntry& entry, const StepCounts& counts);
-  /// The result of an evaluation.
-  void report_evaluation(int64_t step, double epoch, double loss);
+  /// The result of an evaluation; `more` has further numbers by name.
+  void report_evaluation(int64_t step, double epoch, double loss,
+                         const std::map<std::string, double>& more = {});
   /// The closing summary, as the published trainer prints it.
   void report_summary(int64_t step, const nlohmann::json& summary);
   /// After every step.

@@ -262,7 +262,18 @@ Json trainer_state(const TrainConfig& config, const Progress& progress, int64_t 
 
 void save_checkpoint(const ModelToSave& model, RunState& state, int64_t num_steps,
                      int64_t num_epochs) {
-  const TrainConfig& config = model.config;
+  save_checkpoint({.config = model.config,
+                   .backend = model.backend,
+                   .write_files =
+                       [&model](const fs::path& folder) {
+                         write_model_files(folder, model, /*is_final=*/false);
+                       }},
+                  state, num_steps, num_epochs);
+}
+
+void save_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_steps,
+                     int64_t num_epochs) {
+  const TrainConfig& config = owner.config;
   const fs::path output = config.run.output_dir;
   const std::string name = fmt::format("{}{}", kCheckpointPrefix, state.progress.global_step);
   const fs::path staging = output / ("tmp-" + name);
@@ -271,11 +282,11 @@ void save_checkpoint(const ModelToSave& model, RunState& state, int64_t num_step
   if (state.progress.best_metric && state.progress.best_step == state.progress.global_step) {
     state.progress.best_checkpoint = (output / name).string();
   }
-  write_model_files(staging, model, /*is_final=*/false);
+  owner.write_files(staging);
   write_json(staging / kTrainerFile, trainer_state(config, state.progress, num_steps, num_epochs));
   write_json(staging / kArgumentsFile, to_json(config));
   if (!config.run.save_only_model) {
-    write_optimizer(staging / kOptimizerFile, state, model.backend);
+    write_optimizer(staging / kOptimizerFile, state, owner.backend);
     write_json(staging / kRunFile, run_json(state));
   }
   const fs::path target = output / name;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -45,10 +46,21 @@ struct RunState {
 nlohmann::json trainer_state(const TrainConfig& config, const Progress& progress, int64_t num_steps,
                              int64_t num_epochs);
 
+/// What a checkpoint is of.
+struct CheckpointOwner {
+  const TrainConfig& config;
+  Backend& backend;
+  /// Writes what was trained so far into a folder.
+  std::function<void(const std::filesystem::path& folder)> write_files;
+};
+
 /// Writes `output_dir/checkpoint-<step>`, complete or not at all: it is made beside and renamed.
 /// Then deletes the oldest ones beyond --save-total-limit, never the best one.
 ///
 /// Throws: Error(kResourceExhausted) when the disk refuses; earlier checkpoints are left whole.
+void save_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_steps,
+                     int64_t num_epochs);
+/// The same of a LLaVA.
 void save_checkpoint(const ModelToSave& model, RunState& state, int64_t num_steps,
                      int64_t num_epochs);
 

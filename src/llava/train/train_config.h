@@ -22,6 +22,7 @@ struct ModelArguments {
   std::string model_name_or_path = "facebook/opt-125m";
   std::string version = "v0";
   bool freeze_backbone = false;
+  bool freeze_embeddings = false;
   bool tune_mm_mlp_adapter = false;
   std::string vision_tower;
   int32_t mm_vision_select_layer = -1;
@@ -35,10 +36,13 @@ struct ModelArguments {
   template <class V>
   void describe(V& v) {
     v.field("model-name-or-path", model_name_or_path,
-            "base language model or LLaVA checkpoint: a folder, or org/name of the hub's cache");
+            "base language model or LLaVA checkpoint: a folder, org/name of the hub's cache, or a "
+            "GGUF file of a language model");
     v.field("version", version, "conversation template: plain for stage 1, v1 for chat, ...");
     v.field("freeze-backbone", freeze_backbone,
             "freeze embeddings, layers and the last norm (not the head)");
+    v.field("freeze-embeddings", freeze_embeddings,
+            "freeze the embedding table, and the head where it is the same");
     v.field("tune-mm-mlp-adapter", tune_mm_mlp_adapter,
             "stage 1: train the projector alone and save it alone");
     v.field("vision-tower", vision_tower, "CLIP tower (folder or hub name); without it text only");
@@ -118,6 +122,31 @@ struct LoraArguments {
     v.field("lora-target-modules", lora_target_modules,
             "regular expression of the linear layers that get adapters, instead of all of the "
             "decoder's; mm_projector and vision_tower can be among them");
+  }
+};
+
+/// The stage before the original's two.
+struct ContrastiveArguments {
+  std::string stage = "llava";
+  std::string contrastive_loss = "siglip";
+  bool augment_flip = false;
+  int32_t augment_shift = 0;
+
+  bool is_on() const { return stage == "contrastive"; }
+
+  template <class V>
+  void describe(V& v) {
+    v.field("stage", stage,
+            "llava: what the original trains; contrastive: a vision tower alone, by pictures and "
+            "captions",
+            one_of({"llava", "contrastive"}));
+    v.field("contrastive-loss", contrastive_loss,
+            "loss of the contrastive stage: clip (softmax) or siglip (sigmoid)",
+            one_of({"clip", "siglip"}));
+    v.field("augment-flip", augment_flip,
+            "contrastive stage: mirror every second picture, another half in each epoch");
+    v.field("augment-shift", augment_shift,
+            "contrastive stage: move pictures by up to so many pixels", in_range(0, 4096));
   }
 };
 
@@ -318,6 +347,7 @@ struct TrainConfig {
   ModelArguments model;
   DataArguments data;
   LoraArguments lora;
+  ContrastiveArguments contrastive;
   OptimizationArguments optimization;
   RunArguments run;
 
@@ -326,6 +356,7 @@ struct TrainConfig {
     model.describe(v);
     data.describe(v);
     lora.describe(v);
+    contrastive.describe(v);
     optimization.describe(v);
     run.describe(v);
   }

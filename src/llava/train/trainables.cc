@@ -30,6 +30,7 @@ bool trains(const std::string& name, const TrainConfig& config,
   if (config.model.tune_mm_mlp_adapter) {
     return config.model.mm_use_im_start_end && name == "model.embed_tokens.weight";
   }
+  if (config.model.freeze_embeddings && name == "model.embed_tokens.weight") return false;
   if (part == Part::kVisionTower) return config.optimization.tune_vision_tower;
   if (config.lora.lora_enable) return trains_bias(name, config.lora, lora_targets);
   return !config.model.freeze_backbone || name.starts_with("lm_head.");

@@ -116,8 +116,8 @@ Vocabulary read_vocabulary(const CheckpointPlace& place, const text::Tokenizer& 
   const int32_t num_rows = place.description.config.decoder.vocab_size;
   const fs::path& source = place.language_model();
   if (!fs::is_directory(source)) return of_gguf(source, tokenizer, num_rows);
-  if (fs::exists(source / kGgufTokenizerFile)) {
-    return of_gguf(source / kGgufTokenizerFile, tokenizer, num_rows);
+  if (fs::exists(source / checkpoint::kGgufTokenizerFile)) {
+    return of_gguf(source / checkpoint::kGgufTokenizerFile, tokenizer, num_rows);
   }
   if (fs::exists(source / "tokenizer.model")) {
     return of_sentencepiece(source / "tokenizer.model", tokenizer, num_rows);

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "llava/checkpoint/gguf.h"
+#include "llava/checkpoint/gguf_language_model.h"
 #include "llava/core/error.h"
 #include "llava/core/file.h"
 #include "llava/core/json.h"
@@ -122,12 +123,12 @@ OrderedJson json_of(const checkpoint::GenerationDefaults& defaults) {
 
 void write_tokenizer(const fs::path& folder, const fs::path& language_model) {
   if (!fs::is_directory(language_model)) {
-    write_file_atomically(folder / kGgufTokenizerFile,
+    write_file_atomically(folder / checkpoint::kGgufTokenizerFile,
                           checkpoint::GgufFile::open(language_model)->without_tensors());
     return;
   }
   copy_tokenizer_files(language_model, folder);
-  copy_file_if_any(language_model, folder, std::string(kGgufTokenizerFile));
+  copy_file_if_any(language_model, folder, std::string(checkpoint::kGgufTokenizerFile));
 }
 
 }  // namespace
