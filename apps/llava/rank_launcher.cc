@@ -125,6 +125,7 @@ class Ranks {
       } else if (signal == SIGCHLD) {
         reap(WNOHANG);
       } else if (deadline && ::time(nullptr) >= *deadline) {
+        is_killing_ = true;
         signal_all(SIGKILL);
       }
       if (!deadline && failed_ && !is_interrupted) deadline = ::time(nullptr) + kGraceSeconds;
@@ -132,7 +133,7 @@ class Ranks {
     return is_interrupted;
   }
 
-  // The first one that did not end well.
+  // The one that did not end well, if any; the others ended for it.
   std::optional<std::size_t> failed() const { return failed_; }
   const Rank& operator[](std::size_t rank) const { return ranks_[rank]; }
 
@@ -161,6 +162,14 @@ class Ranks {
     }
   }
 
+  // How likely it is that the rank with this status is the one that the others ended for: those
+  // say that it was unavailable, and may be seen first.
+  static int weight(int status) {
+    if (status == 0) return 0;
+    if (!WIFEXITED(status)) return 3;
+    return WEXITSTATUS(status) == exit_status(ErrorCode::kUnavailable) ? 1 : 2;
+  }
+
   // The next signal; 0 when the deadline is over.
   int next_signal(std::optional<time_t> deadline) const {
     for (;;) {
@@ -180,7 +189,9 @@ class Ranks {
       const auto rank = std::ranges::find(ranks_, process, &Rank::process);
       if (rank == ranks_.end()) continue;
       rank->status = status;
-      if (status != 0 && !failed_) failed_ = static_cast<std::size_t>(rank - ranks_.begin());
+      const auto index = static_cast<std::size_t>(rank - ranks_.begin());
+      if (is_killing_ || weight(status) == 0) continue;
+      if (!failed_ || weight(status) > weight(*ranks_[*failed_].status)) failed_ = index;
     }
   }
 
@@ -188,6 +199,7 @@ class Ranks {
   sigset_t before_{};
   std::vector<Rank> ranks_;
   std::optional<std::size_t> failed_;
+  bool is_killing_ = false;
 };
 
 }  // namespace

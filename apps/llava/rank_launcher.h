@@ -19,7 +19,7 @@ bool is_first_rank();
 /// environment. Waits for all. When one fails the others are ended within seconds; Ctrl-C and
 /// SIGTERM are passed on once each time. When this process is killed, the ranks are.
 ///
-/// Returns the exit status: 0, that of the rank that failed first, or 130 after Ctrl-C.
+/// Returns the exit status: 0, that of the rank that failed, or 130 after Ctrl-C.
 /// Throws: Error(kUnavailable) when a rank cannot be started or is killed by a signal.
 /// Threads: one thread at a time, and no other thread that handles signals.
 int run_ranks(int32_t num_ranks, const Arguments& arguments);

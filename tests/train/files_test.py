@@ -29,7 +29,8 @@ except ImportError as missing:
 HERE = pathlib.Path(__file__).resolve().parent
 RUNS = HERE / "runs"
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
-COMMON = {"model_name_or_path": "base", "vision_tower": "tower", "image_folder": "images", "mm_projector_type": "mlp2x_gelu",
+COMMON = {"model_name_or_path": "../../golden/models/base-vicuna", "vision_tower": "../../golden/models/towers/clip-28",
+          "image_folder": "../../golden/images", "mm_projector_type": "mlp2x_gelu",
           "mm_vision_select_layer": -2, "mm_use_im_patch_token": False, "per_device_train_batch_size": 2, "max_steps": 3, "learning_rate": 1e-2,
           "save_strategy": "no", "logging_steps": 1, "model_max_length": 256, "version": "v1", "data_path": "train/data/mix.json",
           "skip_data_check": True, "report_to": "json", "threads": 2}
@@ -56,7 +57,7 @@ class Files(unittest.TestCase):
 
     def test_peft_loads_adapters_and_goes_on_from_ours(self):
         train(self.output, lora_enable=True, lora_r=4, lora_alpha=8, lora_dropout=0.0)
-        base = AutoModelForCausalLM.from_pretrained("base", torch_dtype=torch.float32)
+        base = AutoModelForCausalLM.from_pretrained(COMMON["model_name_or_path"], torch_dtype=torch.float32)
         ids = torch.tensor([[1, 5, 17, 40, 9]])
         before = base(ids).logits
         model = peft.PeftModel.from_pretrained(base, self.output)
@@ -68,7 +69,7 @@ class Files(unittest.TestCase):
         self.assertEqual(sorted(non_lora), sorted(f"base_model.model.model.mm_projector.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")))
 
     def test_we_go_on_from_adapters_of_peft(self):
-        base = AutoModelForCausalLM.from_pretrained("base", torch_dtype=torch.float32)
+        base = AutoModelForCausalLM.from_pretrained(COMMON["model_name_or_path"], torch_dtype=torch.float32)
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         model = peft.get_peft_model(base, peft.LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=names, task_type="CAUSAL_LM"))
         torch.manual_seed(3)
@@ -94,11 +95,11 @@ class Files(unittest.TestCase):
     def test_the_original_answers_with_a_projector_of_ours(self):
         output = self.output.with_name("llava-projector-run")
         train(output, version="plain", data_path="train/data/captions.json", tune_mm_mlp_adapter=True)
-        self.check_in_the_original(output, "base")
+        self.check_in_the_original(output, COMMON["model_name_or_path"])
 
     def test_the_original_answers_with_adapters_of_ours(self):
         train(self.output, lora_enable=True, lora_r=4, lora_alpha=8, lora_dropout=0.0)
-        self.check_in_the_original(self.output, "base")
+        self.check_in_the_original(self.output, COMMON["model_name_or_path"])
 
     def check_in_the_original(self, output, base):
         """The greedy answer of the original with this folder is ours."""

@@ -30,7 +30,8 @@ GOLDEN = HERE.parent / "golden"
 ROOT = HERE / "runs"
 
 COMMON = {
-    "model_name_or_path": "base", "vision_tower": "tower", "image_folder": "images", "mm_projector_type": "mlp2x_gelu",
+    "model_name_or_path": "../../golden/models/base-vicuna", "vision_tower": "../../golden/models/towers/clip-28",
+    "image_folder": "../../golden/images", "mm_projector_type": "mlp2x_gelu",
     "mm_vision_select_layer": -2, "mm_use_im_start_end": False, "mm_use_im_patch_token": False, "per_device_train_batch_size": 2,
     "gradient_accumulation_steps": 2, "evaluation_strategy": "no", "save_strategy": "no", "logging_steps": 1, "report_to": "none",
     "dataloader_num_workers": 0, "lazy_preprocess": True, "seed": 42, "model_max_length": 256}
@@ -104,8 +105,8 @@ def make_initial(folder, name, flags):
     def uniform(shape, inputs):
         return (torch.rand(shape, generator=generator) * 2 - 1) / inputs ** 0.5
 
-    config = json.loads((ROOT / "base/config.json").read_text())
-    vision = json.loads((ROOT / "tower/config.json").read_text())
+    config = json.loads((ROOT / COMMON["model_name_or_path"] / "config.json").read_text())
+    vision = json.loads((ROOT / COMMON["vision_tower"] / "config.json").read_text())
     width, channels = config["hidden_size"], vision.get("vision_config", vision)["hidden_size"]
     projector = {"model.mm_projector.0.weight": uniform((width, channels), channels), "model.mm_projector.0.bias": uniform((width,), channels),
                  "model.mm_projector.2.weight": uniform((width, width), width), "model.mm_projector.2.bias": uniform((width,), width)}
@@ -254,7 +255,7 @@ def one(name, variant):
 def make_adapter(folder, flags):
     """Initial adapters with B not zero, so that gradients of A count; written as PEFT's folder and by the names of its parameters."""
     generator = torch.Generator().manual_seed(5)
-    config = json.loads((ROOT / "base/config.json").read_text())
+    config = json.loads((ROOT / COMMON["model_name_or_path"] / "config.json").read_text())
     width, inner = config["hidden_size"], config["intermediate_size"]
     shapes = {"self_attn.q_proj": (width, width), "self_attn.k_proj": (width, width), "self_attn.v_proj": (width, width),
               "self_attn.o_proj": (width, width), "mlp.gate_proj": (inner, width), "mlp.up_proj": (inner, width), "mlp.down_proj": (width, inner)}
@@ -270,7 +271,8 @@ def make_adapter(folder, flags):
     torch.save(parameters, folder / "adapter_parameters.pt")
     (folder / "adapter_config.json").write_text(json.dumps({
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": flags["lora_alpha"], "lora_dropout": flags["lora_dropout"],
-        "bias": "none", "target_modules": sorted(name.split(".")[1] for name in shapes), "base_model_name_or_path": "base",
+        "bias": "none", "target_modules": sorted(name.split(".")[1] for name in shapes),
+        "base_model_name_or_path": "../../golden/models/base-vicuna",
         "fan_in_fan_out": False, "inference_mode": True, "init_lora_weights": True}, indent=2) + "\n")
 
 
@@ -280,8 +282,6 @@ def main():
         return
     shutil.rmtree(ROOT, ignore_errors=True)
     (ROOT / "train/data").mkdir(parents=True)
-    for name, target in (("base", "models/base-vicuna"), ("tower", "models/towers/clip-28"), ("images", "images")):
-        (ROOT / name).symlink_to(pathlib.Path("../../golden") / target)
     make_data(ROOT / "train/data")
     for name, run in RUNS.items():
         flags = COMMON | run["flags"]

@@ -15,7 +15,8 @@ import unittest
 RUNS = pathlib.Path(__file__).resolve().parent / "runs"
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 
-COMMON = {"model_name_or_path": "base", "vision_tower": "tower", "image_folder": "images", "mm_projector_type": "mlp2x_gelu",
+COMMON = {"model_name_or_path": "../../golden/models/base-vicuna", "vision_tower": "../../golden/models/towers/clip-28",
+          "image_folder": "../../golden/images", "mm_projector_type": "mlp2x_gelu",
           "mm_vision_select_layer": -2, "mm_use_im_patch_token": False, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2,
           "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-3, "threads": 2, "model_max_length": 256, "report_to": "json",
           "skip_data_check": True, "version": "v1", "data_path": "train/data/mix.json", "max_steps": 4}
@@ -99,7 +100,7 @@ class Options(unittest.TestCase):
     def test_tokens_that_are_added_have_rows(self):
         _, output = self.train(mm_use_im_patch_token=True, mm_use_im_start_end=True)
         config = json.loads((output / "config.json").read_text())
-        self.assertEqual(config["vocab_size"], json.loads((RUNS / "base/config.json").read_text())["vocab_size"] + 3)
+        self.assertEqual(config["vocab_size"], json.loads((RUNS / COMMON["model_name_or_path"] / "config.json").read_text())["vocab_size"] + 3)
 
     def test_held_out_data(self):
         result = run(self.folder / "out", eval_data_path="train/data/captions.json", evaluation_strategy="steps", eval_steps=2, version="v1")

@@ -18,7 +18,8 @@ RUNS = pathlib.Path(__file__).resolve().parent / "runs"
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 KILLS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 
-COMMON = {"model_name_or_path": "base", "vision_tower": "tower", "image_folder": "images", "mm_projector_type": "mlp2x_gelu",
+COMMON = {"model_name_or_path": "../../golden/models/base-vicuna", "vision_tower": "../../golden/models/towers/clip-28",
+          "image_folder": "../../golden/images", "mm_projector_type": "mlp2x_gelu",
           "mm_vision_select_layer": -2, "mm_use_im_patch_token": False, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2,
           "save_strategy": "steps", "save_steps": 2, "save_total_limit": 2, "logging_steps": 1, "learning_rate": 1e-3, "threads": 2,
           "warmup_ratio": 0.1, "lr_scheduler_type": "cosine", "model_max_length": 256, "report_to": "json", "skip_data_check": True}

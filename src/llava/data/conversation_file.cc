@@ -2,11 +2,13 @@
 #include "llava/data/conversation_file.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <utility>
 
 #include "llava/core/error.h"
 #include "llava/core/json.h"
+#include "llava/data/picture_groups.h"
 #include "llava/data/word_count.h"
 
 namespace llava::data {
@@ -151,8 +153,23 @@ Record ConversationFile::record(int64_t index) const {
   return RecordReader(value, index, source_).read();
 }
 
+std::vector<int32_t> ConversationFile::picture_numbers(ThreadPool& pool) const {
+  // Paths by their hash: millions of them would take more memory than the file.
+  std::vector<uint64_t> keys(elements_.size());
+  pool.run_ranges(size(), /*min_range=*/256, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Record found = record(i);
+      if (found.images.empty()) continue;
+      keys[static_cast<std::size_t>(i)] =
+          uint64_t{std::hash<std::string>()(found.images.front())} | 1;
+    }
+  });
+  return number_keys(keys);
+}
+
 std::vector<int32_t> ConversationFile::lengths(Grouping grouping, ThreadPool& pool) const {
   if (grouping == Grouping::kNone) return {};
+  if (grouping == Grouping::kPicture) return picture_numbers(pool);
   std::vector<int32_t> lengths(elements_.size());
   pool.run_ranges(size(), /*min_range=*/256, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -54,6 +54,8 @@ class ConversationFile {
   std::vector<int32_t> lengths(Grouping grouping, ThreadPool& pool) const;
 
  private:
+  std::vector<int32_t> picture_numbers(ThreadPool& pool) const;
+
   ConversationFile(std::shared_ptr<const void> owner, std::string_view text, std::string source);
 
   std::shared_ptr<const void> owner_;

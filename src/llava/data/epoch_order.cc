@@ -5,6 +5,7 @@
 
 #include "llava/core/error.h"
 #include "llava/data/length_groups.h"
+#include "llava/data/picture_groups.h"
 
 namespace llava::data {
 
@@ -37,6 +38,8 @@ std::vector<int64_t> EpochOrder::shuffle(TorchRandom& sampler) {
     case Grouping::kLength:
       return order_by_length_only(options_.lengths,
                                   int64_t{options_.batch_size} * options_.accumulation, sampler);
+    case Grouping::kPicture:
+      return order_by_picture(options_.lengths, sampler);
     case Grouping::kNone:
       break;
   }

@@ -17,6 +17,7 @@ enum class Grouping : uint8_t {
   kNone,            ///< a plain shuffle
   kModalityLength,  ///< --group_by_modality_length
   kLength,          ///< --group_by_length
+  kPicture,         ///< --group_by_picture
 };
 
 /// Everything the order depends on.
@@ -28,11 +29,13 @@ struct OrderOptions {
   uint64_t seed = 42;        ///< --seed; shuffles of several ranks do not depend on it
   Grouping grouping = Grouping::kNone;
   /// For a grouping, one for each sample. kModalityLength: words, negative without a picture;
-  /// kLength: words and 128 for a picture (ConversationFile::lengths).
+  /// kLength: words and 128 for a picture; kPicture: a number that samples of the same picture
+  /// share, -1 without one (ConversationFile::lengths).
   std::vector<int32_t> lengths = {};
 };
 
 /// Threads: one thread at a time.
+/// kPicture is ours: pictures are shuffled, the samples of each stay in their order.
 /// Source: LLaVA 1.2.2, transformers 4.37, accelerate 0.21, torch 2.1 together;
 /// tests/data/train_order/make_orders.py.
 class EpochOrder {

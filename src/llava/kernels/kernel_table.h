@@ -155,6 +155,15 @@ using SiluMulFn = void (*)(const void* gate, const void* up, void* out, int64_t 
 /// out[r] = round(x[r] / sqrt(mean(x[r]^2) + epsilon)) * weight.
 using RmsNormFn = void (*)(const void* x, const void* weight, float epsilon, void* out,
                            int64_t num_rows, int64_t width) noexcept;
+/// Gradients of silu_mul's arguments, given that of its result; gradient * up is rounded before it
+/// meets silu's derivative.
+using SiluMulGradientFn = void (*)(const void* gate, const void* up, const void* gradient,
+                                   void* gate_gradient, void* up_gradient, int64_t count) noexcept;
+/// Gradient of rms_norm's x, given that of its result; each row's share of the weight's gradient is
+/// added to `weight_gradient`, in order of the rows, unless that is null.
+using RmsNormGradientFn = void (*)(const void* x, const void* weight, float epsilon,
+                                   const void* gradient, void* x_gradient, float* weight_gradient,
+                                   int64_t num_rows, int64_t width) noexcept;
 using LayerNormFn = void (*)(const void* x, const void* weight, const void* bias, float epsilon,
                              void* out, int64_t num_rows, int64_t width) noexcept;
 /// One token: out[h] = round(round(x[h] * cos) + round(rotate_half(x[h]) * sin)).
@@ -180,6 +189,8 @@ struct KernelTable {
   RmsNormFn rms_norm[kNumFormats];
   LayerNormFn layer_norm[kNumFormats];
   RopeFn rope[kNumFormats];
+  SiluMulGradientFn silu_mul_gradient[kNumFormats];
+  RmsNormGradientFn rms_norm_gradient[kNumFormats];
   const PackedKernels* packed;
 };
 

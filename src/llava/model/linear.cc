@@ -15,37 +15,36 @@ namespace {
 
 const Tensor kNoBias;
 
-LinearWeights weights_of(const Linear& linear) {
-  return {linear.weight.value, linear.has_bias ? linear.bias.value : kNoBias};
-}
-
-// y with the adapters' contributions.
-Tensor adapted(Context& ctx, const Linear& linear, const Tensor& x, Tensor y) {
+std::vector<LowRankTerm> terms_of(Context& ctx, const Linear& linear, const Tensor& x) {
+  std::vector<LowRankTerm> terms;
   for (const LoraAdapter& adapter : linear.adapters) {
-    const Tensor low_rank =
-        ops::linear(ctx, adapter.on_input ? adapter.on_input(ctx, x) : x, adapter.a_RI, Tensor());
-    y = ops::add_scaled(ctx, y, ops::linear(ctx, low_rank, adapter.b_OR, Tensor()), adapter.scale);
+    terms.push_back({.x = adapter.on_input ? adapter.on_input(ctx, x) : x,
+                     .a_RI = adapter.a_RI,
+                     .b_OR = adapter.b_OR,
+                     .scale = adapter.scale});
   }
-  return y;
+  return terms;
 }
 
 }  // namespace
 
 Tensor Linear::forward(Context& ctx, const Tensor& x) const {
-  const auto [weight_OI, bias_O] = weights_of(*this);
-  return adapted(ctx, *this, x, ops::linear(ctx, x, weight_OI, bias_O));
+  return forward_all(ctx, x, *this)[0];
 }
 
 void forward_all(Context& ctx, const Tensor& x,
                  std::span<const std::reference_wrapper<const Linear>> layers,
                  std::span<Tensor> results) {
+  std::vector<std::vector<LowRankTerm>> terms;
   std::vector<LinearWeights> weights;
+  terms.reserve(layers.size());
   weights.reserve(layers.size());
-  for (const Linear& layer : layers) weights.push_back(weights_of(layer));
-  ops::linear_all(ctx, x, weights, results);
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    results[i] = adapted(ctx, layers[i], x, std::move(results[i]));
+  for (const Linear& layer : layers) {
+    terms.push_back(terms_of(ctx, layer, x));
+    weights.push_back(
+        {layer.weight.value, layer.has_bias ? layer.bias.value : kNoBias, terms.back()});
   }
+  ops::linear_all(ctx, x, weights, results);
 }
 
 }  // namespace llava::model

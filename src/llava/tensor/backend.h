@@ -16,10 +16,19 @@ namespace llava {
 
 enum class Activation : uint8_t { kGelu, kGeluTanh, kQuickGelu, kSilu, kRelu };
 
-/// A weight [O, I] and its bias [O], undefined when it has none.
+/// scale * (x A^T) B^T beside a product (arXiv:2106.09685, section 4.1): a [R, I], b [O, R].
+struct LowRankTerm {
+  Tensor x;  ///< what A sees: the product's x, or what dropout left of it
+  const Tensor& a_RI;
+  const Tensor& b_OR;
+  float scale;
+};
+
+/// A weight [O, I], its bias [O], undefined when it has none, and what is added to their product.
 struct LinearWeights {
   const Tensor& weight_OI;
   const Tensor& bias_O;
+  std::span<const LowRankTerm> low_rank = {};
 };
 
 /// Threads: one thread at a time per backend object.
@@ -42,7 +51,8 @@ class Backend {
   virtual void linear_all(const Tensor& x_TI, std::span<const LinearWeights> weights,
                           std::span<Tensor> results) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      results[i] = linear(x_TI, weights[i].weight_OI, weights[i].bias_O);
+      results[i] =
+          with_low_rank(linear(x_TI, weights[i].weight_OI, weights[i].bias_O), weights[i].low_rank);
     }
   }
   virtual Tensor patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,
@@ -70,6 +80,16 @@ class Backend {
                               std::span<const int32_t> rows) = 0;
   virtual Tensor concat_rows(std::span<const Tensor> parts) = 0;
   virtual Tensor concat_columns(std::span<const Tensor> parts) = 0;
+
+ protected:
+  /// y and the terms, one after the other, as add_scaled rounds them.
+  Tensor with_low_rank(Tensor y_TO, std::span<const LowRankTerm> terms) {
+    for (const LowRankTerm& term : terms) {
+      const Tensor low_TR = linear(term.x, term.a_RI, Tensor());
+      y_TO = add_scaled(y_TO, linear(low_TR, term.b_OR, Tensor()), term.scale);
+    }
+    return y_TO;
+  }
 };
 
 /// What an operation needs besides its arguments; passed by reference through the model.

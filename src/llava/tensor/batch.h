@@ -19,8 +19,8 @@ struct SequenceSlice {
   int32_t num_tokens = 0;
   /// Tokens of the sequence whose keys and values are already in its pages.
   int32_t num_past = 0;
-  /// Pages of this sequence in order; token position t lies in page pages[t / page_size]. Empty
-  /// when there is no cache.
+  /// Pages of this sequence in order; token position t lies in page pages[t / page_size]. Without a
+  /// cache, the rows of the batch that are the `num_past` tokens before the new ones.
   std::vector<int32_t> pages;
 };
 

@@ -3,6 +3,8 @@
 // Validation of every operation's arguments; the work is the backend's.
 #include "llava/tensor/ops.h"
 
+#include <vector>
+
 #include "llava/core/check.h"
 
 namespace llava::ops {
@@ -33,13 +35,23 @@ void check_vector(const Tensor& v, int64_t size, const Tensor& like) {
 }
 
 void check_linear(const Tensor& x, const LinearWeights& weights) {
-  const auto& [weight_OI, bias_O] = weights;
+  const Tensor& weight_OI = weights.weight_OI;
+  const Tensor& bias_O = weights.bias_O;
   check_float(x);
   check_weight(weight_OI);
   if (!is_packed(weight_OI.dtype())) check_same_dtype(x, weight_OI);
   LLAVA_CHECK(x.rank() >= 1 && weight_OI.rank() == 2 && x.dim(-1) == weight_OI.dim(1),
               "{} times {}", to_text(x.shape()), to_text(weight_OI.shape()));
   if (bias_O.is_defined()) check_vector(bias_O, weight_OI.dim(0), x);
+  for (const LowRankTerm& term : weights.low_rank) {
+    check_same(term.x, x);
+    check_same_dtype(term.a_RI, x);
+    check_same_dtype(term.b_OR, x);
+    LLAVA_CHECK(term.a_RI.rank() == 2 && term.b_OR.rank() == 2 && term.a_RI.dim(1) == x.dim(-1) &&
+                    term.b_OR.dim(0) == weight_OI.dim(0) && term.a_RI.dim(0) == term.b_OR.dim(1),
+                "{} and {} beside {}", to_text(term.a_RI.shape()), to_text(term.b_OR.shape()),
+                to_text(weight_OI.shape()));
+  }
 }
 
 Tensor as_rows(const Tensor& x) { return x.reshape({-1, x.dim(-1)}); }
@@ -117,7 +129,14 @@ void linear_all(Context& ctx, const Tensor& x, std::span<const LinearWeights> we
   LLAVA_CHECK(results.size() == weights.size());
   for (const LinearWeights& each : weights) check_linear(x, each);
   if (x.rank() == 2) return ctx.backend.linear_all(x, weights, results);
-  ctx.backend.linear_all(as_rows(x), weights, results);
+  std::vector<std::vector<LowRankTerm>> terms;
+  std::vector<LinearWeights> flat;
+  for (const LinearWeights& each : weights) {
+    terms.emplace_back(each.low_rank.begin(), each.low_rank.end());
+    for (LowRankTerm& term : terms.back()) term.x = as_rows(term.x);
+    flat.push_back({each.weight_OI, each.bias_O, terms.back()});
+  }
+  ctx.backend.linear_all(as_rows(x), flat, results);
   for (Tensor& result : results) result = with_dimensions_of(x, result);
 }
 
@@ -183,7 +202,10 @@ Tensor attention(Context& ctx, const Tensor& q_THE, const Tensor& k_TKE, const T
   LLAVA_CHECK(q_THE.rank() == 3 && k_TKE.rank() == 3 && q_THE.dim(0) == k_TKE.dim(0) &&
               q_THE.dim(2) == k_TKE.dim(2) && k_TKE.dim(1) > 0 && q_THE.dim(1) % k_TKE.dim(1) == 0);
   check_sequences(sequences, q_THE.dim(0));
-  for (const SequenceSlice& slice : sequences) LLAVA_CHECK(slice.num_past == 0);
+  for (const SequenceSlice& slice : sequences) {
+    LLAVA_CHECK(slice.pages.size() == static_cast<std::size_t>(slice.num_past));
+    check_rows(slice.pages, q_THE.dim(0));
+  }
   return ctx.backend.attention(q_THE, k_TKE, v_TKE, sequences, spec);
 }
 

@@ -46,7 +46,9 @@ Tensor embedding(Context& ctx, const Tensor& table_VD, std::span<const int32_t> 
 /// forms), as docs/kernels.md defines; that rounding is part of the operation on every backend.
 Tensor linear(Context& ctx, const Tensor& x, const Tensor& weight_OI, const Tensor& bias_O);
 
-/// linear() of one x with several weights: results[i] is that of weights[i], to the last bit.
+/// linear() of one x with several weights: results[i] is that of weights[i], to the last bit, plus
+/// its low-rank terms: add_scaled of the term's scale and linear(linear(x, A), B), or, where
+/// gradients are recorded, with one rounding after the sum.
 void linear_all(Context& ctx, const Tensor& x, std::span<const LinearWeights> weights,
                 std::span<Tensor> results);
 
@@ -81,8 +83,8 @@ Tensor layer_norm(Context& ctx, const Tensor& x, const Tensor& weight, const Ten
 Tensor rope(Context& ctx, const Tensor& x_THE, const Tensor& cos_TE, const Tensor& sin_TE);
 
 /// Softmax attention inside each sequence, without a cache: q [T, H, E], k and v [T, K, E] ->
-/// [T, H, E]. `sequences` covers the rows; num_past is 0. Query head h reads key head h / (H / K).
-/// Scores and softmax in float32.
+/// [T, H, E]. `sequences` covers the rows; a sequence may go on from rows of others, its pages.
+/// Query head h reads key head h / (H / K). Scores and softmax in float32.
 Tensor attention(Context& ctx, const Tensor& q_THE, const Tensor& k_TKE, const Tensor& v_TKE,
                  std::span<const SequenceSlice> sequences, const AttentionSpec& spec);
 

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "llava/backend/torch/torch_tensor.h"
@@ -76,9 +78,14 @@ std::vector<model::FeatureRun> runs_of(const data::FlatBatch& batch) {
 std::vector<SequenceSlice> sequences_of(const data::FlatBatch& batch) {
   std::vector<SequenceSlice> sequences;
   int32_t first = 0;
-  for (const int32_t length : batch.lengths) {
-    sequences.push_back({.first_token = first, .num_tokens = length, .num_past = 0, .pages = {}});
-    first += length;
+  for (const data::BatchPart& part : batch.parts) {
+    std::vector<int32_t> past(static_cast<std::size_t>(part.num_past));
+    std::iota(past.begin(), past.end(), part.past_row);
+    sequences.push_back({.first_token = first,
+                         .num_tokens = part.num_rows,
+                         .num_past = part.num_past,
+                         .pages = std::move(past)});
+    first += part.num_rows;
   }
   return sequences;
 }

@@ -102,6 +102,7 @@ std::string feature_recipe(const BasePlace& place, const TrainConfig& config,
 
 data::Grouping grouping_of(const OptimizationArguments& o) {
   if (o.group_by_modality_length) return data::Grouping::kModalityLength;
+  if (o.group_by_picture) return data::Grouping::kPicture;
   return o.group_by_length ? data::Grouping::kLength : data::Grouping::kNone;
 }
 
@@ -218,7 +219,8 @@ bool is_better_together(Context& ctx, const model::LlavaModel& model, Trainables
   for (const SamplePtr& sample : samples) pointers.push_back(sample.get());
   data::FlatBatch batch;
   if (!pointers.empty()) {
-    batch = data::make_flat_batch(pointers, config.optimization.model_max_length);
+    batch = data::make_flat_batch(pointers, config.optimization.model_max_length,
+                                  config.shares_prefixes());
   }
   const PassOptions pass{.recomputes_layers = config.optimization.gradient_checkpointing,
                          .trains_vision_tower = config.optimization.tune_vision_tower,

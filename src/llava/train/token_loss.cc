@@ -7,13 +7,13 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/log_softmax.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
+#include "llava/backend/torch/torch_products.h"
 #include "llava/core/check.h"
 
 namespace llava::train {
@@ -41,7 +41,7 @@ class SummedCrossEntropy : public torch::autograd::Function<SummedCrossEntropy> 
       const int64_t size = std::min(chunk, num_rows - begin);
       const at::Tensor rows_CD = hidden_ND.narrow(0, begin, size);
       const at::Tensor targets_C1 = targets_N.narrow(0, begin, size).unsqueeze(1);
-      at::Tensor log_probs_CV = at::log_softmax(at::matmul(rows_CD, head_VD.t()), 1, at::kFloat);
+      at::Tensor log_probs_CV = at::log_softmax(product(rows_CD, head_VD), 1, at::kFloat);
       sum -= log_probs_CV.gather(1, targets_C1).sum();
       if (!needs_hidden && !needs_head) continue;
       // d loss / d logits = softmax - one-hot, in place of what is no longer needed.
@@ -50,9 +50,9 @@ class SummedCrossEntropy : public torch::autograd::Function<SummedCrossEntropy> 
                                at::zeros_like(targets_C1, gradient_CV.options()).fill_(-1.0));
       gradient_CV = gradient_CV.to(hidden_ND.scalar_type());
       if (needs_hidden) {
-        hidden_gradient.narrow(0, begin, size).copy_(at::matmul(gradient_CV, head_VD));
+        hidden_gradient.narrow(0, begin, size).copy_(product_with_columns(gradient_CV, head_VD));
       }
-      if (needs_head) head_gradient += at::matmul(gradient_CV.t(), rows_CD);
+      if (needs_head) head_gradient += product_over_rows(gradient_CV, rows_CD);
     }
     ctx->save_for_backward({hidden_gradient, head_gradient});
     return sum;

@@ -16,8 +16,10 @@ void validate(const TrainConfig& config) {
     refuse("--output-dir is missing: name the folder of the result");
   if (config.data.data_path.empty()) refuse("--data-path is missing: name the training data");
   if (o.bf16 && o.fp16) refuse("--bf16 and --fp16 exclude each other: give one of them");
-  if (o.group_by_length && o.group_by_modality_length) {
-    refuse("--group-by-length and --group-by-modality-length exclude each other: give one of them");
+  if (int{o.group_by_length} + int{o.group_by_modality_length} + int{o.group_by_picture} > 1) {
+    refuse(
+        "--group-by-length, --group-by-modality-length and --group-by-picture exclude each other: "
+        "give one of them");
   }
   if (config.model.tune_mm_mlp_adapter && config.model.vision_tower.empty()) {
     refuse("--tune-mm-mlp-adapter trains the projector of a vision tower: give --vision-tower");

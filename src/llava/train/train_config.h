@@ -150,6 +150,8 @@ struct OptimizationArguments {
   int32_t model_max_length = 512;
   bool group_by_modality_length = false;
   bool group_by_length = false;
+  bool group_by_picture = false;
+  bool share_picture_prefix = true;
   bool freeze_mm_mlp_adapter = false;
   bool tune_vision_tower = false;
 
@@ -203,6 +205,12 @@ struct OptimizationArguments {
     v.field("group-by-modality-length", group_by_modality_length,
             "batches of one kind (pictures or text) and similar length, as published");
     v.field("group-by-length", group_by_length, "batches of similar length");
+    v.field("group-by-picture", group_by_picture,
+            "samples of one picture follow each other, pictures in random order");
+    v.field(
+        "share-picture-prefix", share_picture_prefix,
+        "neighbours in a micro-batch with the same picture and the same text before it and after "
+        "share these rows; losses are those of separate samples (off in --compat reference)");
     v.field("freeze-mm-mlp-adapter", freeze_mm_mlp_adapter, "do not train the projector");
     v.field("tune-vision-tower", tune_vision_tower,
             "train the vision tower too (not in the original, whose towers stay frozen)");
@@ -336,6 +344,9 @@ struct TrainConfig {
     run.describe(v);
   }
 
+  bool shares_prefixes() const {
+    return optimization.share_picture_prefix && compat() == Compat::kIntended;
+  }
   Compat compat() const {
     return run.compat == "reference" ? Compat::kReference : Compat::kIntended;
   }

@@ -213,7 +213,8 @@ Trainer::MicroBatch Trainer::take(const std::vector<SamplePtr>& samples) const {
   std::vector<const data::Sample*> pointers;
   for (const SamplePtr& sample : samples) pointers.push_back(sample.get());
   return {.samples = samples,
-          .flat = data::make_flat_batch(pointers, parts_.config.optimization.model_max_length),
+          .flat = data::make_flat_batch(pointers, parts_.config.optimization.model_max_length,
+                                        parts_.config.shares_prefixes()),
           .round = progress_.micro_step,
           .number = progress_.num_batches +
                     (parts_.batches_per_round > 1 ? int64_t{parts_.group.rank()} : 0)};

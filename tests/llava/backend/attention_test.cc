@@ -137,6 +137,43 @@ TEST_P(AttentionTest, WindowLimitsThePast) {
   }
 }
 
+// Two sequences go on from the same rows, one of them far beyond the kernels' tiles: each is as if
+// it had those rows to itself.
+TEST_P(AttentionTest, SequencesShareABeginning) {
+  const Heads heads{.query = 4, .key = 2, .width = 16};
+  constexpr int32_t kShared = 7;
+  for (const int32_t window : {0, 5}) {
+    const AttentionSpec spec{.scale = 0.3f, .is_causal = true, .window = window};
+    const std::vector<int32_t> past{0, 1, 2, 3, 4, 5, 6};
+    const std::vector<int32_t> turned{6, 1, 2, 3, 4, 5, 0};
+    for (const std::vector<int32_t>& second : {past, turned}) {
+      const std::vector<SequenceSlice> shared{
+          {.first_token = 0, .num_tokens = kShared, .num_past = 0, .pages = {}},
+          {.first_token = 7, .num_tokens = 3, .num_past = kShared, .pages = past},
+          {.first_token = 10, .num_tokens = 70, .num_past = kShared, .pages = second}};
+      const Tensor q = arguments.tensor({80, heads.query, heads.width}, dtype(), 2.0);
+      const Tensor k = arguments.tensor({80, heads.key, heads.width}, dtype(), 2.0);
+      const Tensor v = arguments.tensor({80, heads.key, heads.width}, dtype(), 2.0);
+      const std::vector<double> got =
+          to_doubles(host(ops::attention(ctx(), q, k, v, shared, spec)));
+      for (const SequenceSlice& slice : shared) {
+        std::vector<int32_t> rows = slice.pages;
+        for (int32_t t = 0; t < slice.num_tokens; ++t) rows.push_back(slice.first_token + t);
+        const auto own = [&](const Tensor& x) { return ops::gather_rows(ctx(), x, rows); };
+        const std::vector<double> alone = to_doubles(host(ops::attention(
+            ctx(), own(q), own(k), own(v), slices({static_cast<int32_t>(rows.size())}), spec)));
+        const auto row = static_cast<std::size_t>(heads.query * heads.width);
+        for (std::size_t i = 0; i < static_cast<std::size_t>(slice.num_tokens) * row; ++i) {
+          ASSERT_NEAR(got[static_cast<std::size_t>(slice.first_token) * row + i],
+                      alone[static_cast<std::size_t>(slice.num_past) * row + i],
+                      unit_at(2.0, dtype()) + 1e-6)
+              << slice.first_token << " " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(AttentionTest, LargeScoresDoNotOverflow) {
   // Scores of several hundred: the softmax must subtract its maximum.
   const AttentionSpec spec{.scale = 30.0f, .is_causal = true, .window = 0};

@@ -4,6 +4,7 @@
 // errors.
 #include "llava/backend/torch/torch_backend.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/randn.h>
 
@@ -73,6 +74,61 @@ TEST_F(TorchGradientTest, Linear) {
                  [](Context& ctx, const auto& x) { return ops::linear(ctx, x[0], x[1], x[2]); });
 }
 
+TEST_F(TorchGradientTest, LinearWithALowRankTerm) {
+  for (const bool sees_own : {true, false}) {
+    check_gradient({leaf({5, 6}), leaf({4, 6}), leaf({4}), leaf({2, 6}), leaf({4, 2})},
+                   [&](Context& ctx, const auto& x) {
+                     const Tensor seen = sees_own ? x[0] : ops::add_scaled(ctx, x[0], x[0], 0.5f);
+                     const LowRankTerm term{seen, x[3], x[4], 0.7f};
+                     const LinearWeights weights{x[1], x[2], {&term, 1}};
+                     Tensor result;
+                     ops::linear_all(ctx, x[0], {&weights, 1}, {&result, 1});
+                     return result;
+                   });
+  }
+}
+
+// 16-bit products with their transpositions, at sizes that are no multiples of a block: gradients
+// against those of the same numbers in float32.
+TEST_F(TorchGradientTest, NarrowTypesFollowFloat32) {
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const auto gradients = [&](at::ScalarType of) {
+      at::Generator generator = at::detail::createCPUGenerator(3);
+      const auto leaf_of = [&](at::IntArrayRef shape) {
+        // On a grid that both types hold.
+        return at::randn(shape, generator, at::TensorOptions().dtype(at::kFloat))
+            .mul(16)
+            .round()
+            .div(16)
+            .to(of)
+            .requires_grad_(true);
+      };
+      const std::vector<at::Tensor> leaves{leaf_of({67, 130}), leaf_of({70, 130}), leaf_of({70}),
+                                           leaf_of({5, 130}),  leaf_of({70, 5}),   leaf_of({70})};
+      const Tensor x = from_at(leaves[0]);
+      const Tensor a = from_at(leaves[3]);
+      const Tensor b = from_at(leaves[4]);
+      const Tensor w = from_at(leaves[1]);
+      const Tensor bias = from_at(leaves[2]);
+      const LowRankTerm term{x, a, b, 0.5f};
+      const LinearWeights weights{w, bias, {&term, 1}};
+      Tensor y;
+      ops::linear_all(context_, x, {&weights, 1}, {&y, 1});
+      const Tensor normed = ops::rms_norm(context_, y, from_at(leaves[5]), 1e-5f);
+      to_at(ops::silu_mul(context_, normed, y)).to(at::kFloat).sum().backward();
+      std::vector<at::Tensor> found;
+      for (const at::Tensor& each : leaves) found.push_back(each.grad().to(at::kFloat));
+      return found;
+    };
+    const std::vector<at::Tensor> narrow = gradients(type);
+    const std::vector<at::Tensor> wide = gradients(at::kFloat);
+    for (std::size_t i = 0; i < wide.size(); ++i) {
+      const auto error = (narrow[i] - wide[i]).norm().item<double>();
+      EXPECT_LE(error, 2e-2 * wide[i].norm().item<double>()) << i << " " << at::toString(type);
+    }
+  }
+}
+
 TEST_F(TorchGradientTest, PatchEmbed) {
   check_gradient(
       {leaf({2, 3, 5, 5}), leaf({4, 3, 2, 2}), leaf({4})},
@@ -109,7 +165,11 @@ TEST_F(TorchGradientTest, RopeAndAttention) {
       {.first_token = 0, .num_tokens = 5, .num_past = 0, .pages = {}}};
   const Tensor cos = from_at(at::randn({5, 4}));
   const Tensor sin = from_at(at::randn({5, 4}));
-  for (const auto& sequences : {unequal, whole}) {
+  const std::vector<SequenceSlice> shared{
+      {.first_token = 0, .num_tokens = 2, .num_past = 0, .pages = {}},
+      {.first_token = 2, .num_tokens = 2, .num_past = 2, .pages = {0, 1}},
+      {.first_token = 4, .num_tokens = 1, .num_past = 2, .pages = {0, 1}}};
+  for (const auto& sequences : {unequal, whole, shared}) {
     for (const int32_t window : {0, 2}) {
       const AttentionSpec spec{.scale = 0.5f, .is_causal = true, .window = window};
       check_gradient(

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
@@ -15,6 +16,7 @@
 #include "llava/core/error.h"
 #include "llava/core/json.h"
 #include "llava/data/length_groups.h"
+#include "llava/data/picture_groups.h"
 #include "llava/data/rank_batches.h"
 #include "support/paths.h"
 
@@ -31,6 +33,26 @@ const std::vector<int32_t> kLengths = {12,  -7, 30, 5, -20, 18, 9,  -3, 25, 14,
 std::vector<int32_t> absolute(std::vector<int32_t> lengths) {
   for (int32_t& length : lengths) length = std::abs(length);
   return lengths;
+}
+
+TEST(EpochOrderTest, SamplesOfAPictureStayTogether) {
+  const std::vector<uint64_t> keys{5, 9, 5, 0, 9, 9, 0, 7};
+  const std::vector<int32_t> numbers = number_keys(keys);
+  EXPECT_THAT(numbers, ElementsAre(0, 1, 0, -1, 1, 1, -1, 2));
+  EpochOrder order({.num_samples = 8, .grouping = Grouping::kPicture, .lengths = numbers});
+  std::vector<Order> epochs;
+  for (int epoch = 0; epoch < 8; ++epoch) {
+    epochs.push_back(order.next_order());
+    Order sorted = epochs.back();
+    std::ranges::sort(sorted);
+    EXPECT_THAT(sorted, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+    for (const Order& group : {Order{0, 2}, Order{1, 4, 5}}) {
+      EXPECT_FALSE(std::ranges::search(epochs.back(), group).empty());
+    }
+  }
+  EXPECT_NE(epochs[0], epochs[1]);
+  EpochOrder again({.num_samples = 8, .grouping = Grouping::kPicture, .lengths = numbers});
+  EXPECT_EQ(again.next_order(), epochs[0]);
 }
 
 TorchRandom global_of_42() {

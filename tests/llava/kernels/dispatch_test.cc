@@ -30,6 +30,8 @@ TEST(DispatchTest, EveryTableIsComplete) {
       EXPECT_NE(table->add_scaled[format], nullptr);
       EXPECT_NE(table->silu_mul[format], nullptr);
       EXPECT_NE(table->rms_norm[format], nullptr);
+      EXPECT_NE(table->silu_mul_gradient[format], nullptr);
+      EXPECT_NE(table->rms_norm_gradient[format], nullptr);
       EXPECT_NE(table->layer_norm[format], nullptr);
       EXPECT_NE(table->rope[format], nullptr);
     }

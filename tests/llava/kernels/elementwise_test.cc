@@ -113,6 +113,60 @@ TEST_P(ElementwiseKernelTest, RopeEqualsScalarExactly) {
   }
 }
 
+TEST_P(ElementwiseKernelTest, SiluMulGradientEqualsScalar) {
+  for (int64_t count = 0; count <= kLengths; ++count) {
+    const Array gate = random_array(count, 8.0f, count % 4);
+    const Array up = random_array(count, 2.0f, (count + 1) % 4);
+    const Array gradient = random_array(count, 1.0f, (count + 2) % 4);
+    Array got_gate(format(), count, 2), got_up(format(), count, 1);
+    Array gate_expected(format(), count), up_expected(format(), count);
+    table().silu_mul_gradient[format()](gate.data(), up.data(), gradient.data(), got_gate.data(),
+                                        got_up.data(), count);
+    scalar().silu_mul_gradient[format()](gate.data(), up.data(), gradient.data(),
+                                         gate_expected.data(), up_expected.data(), count);
+    // silu may fall on the other side of a tie: one unit of it, times a gradient of at most 1. The
+    // derivative loses to cancellation what x has in it.
+    std::vector<double> tolerance = bounds(gate.values(), 16);
+    const std::vector<float> g = gate.values();
+    for (std::size_t i = 0; i < g.size(); ++i) {
+      tolerance[i] = 2 * (tolerance[i] + 16 * kFloatRoundoff +
+                          2 * roundoff(format()) * (1 + std::fabs(double{g[i]})));
+    }
+    expect_near(got_up, up_expected, tolerance, format());
+    expect_near(got_gate, gate_expected, tolerance, format());
+  }
+}
+
+TEST_P(ElementwiseKernelTest, RmsNormGradientEqualsScalar) {
+  constexpr int64_t kRows = 3;
+  for (int64_t width = 1; width <= kLengths; ++width) {
+    const Array x = random_array(kRows * width, 2.0f, width % 4);
+    const Array weight = random_array(width, 1.5f, (width + 1) % 4);
+    const Array gradient = random_array(kRows * width, 1.0f, (width + 2) % 4);
+    Array got(format(), kRows * width, 1), expected(format(), kRows * width);
+    const auto size = static_cast<std::size_t>(width);
+    std::vector<float> weights_got(size, 0.25f), weights_expected(size, 0.25f);
+    table().rms_norm_gradient[format()](x.data(), weight.data(), 1e-2f, gradient.data(), got.data(),
+                                        weights_got.data(), kRows, width);
+    scalar().rms_norm_gradient[format()](x.data(), weight.data(), 1e-2f, gradient.data(),
+                                         expected.data(), weights_expected.data(), kRows, width);
+    // 1 / rms is at most 10, normalised values at most sqrt(width), as is what they sum to.
+    const double size_of_terms = 10 * 1.5 * (1 + static_cast<double>(width));
+    const std::vector<double> tolerance(
+        expected.values().size(), static_cast<double>(width + 8) * kFloatRoundoff * size_of_terms);
+    expect_near(got, expected, tolerance, format());
+    for (std::size_t i = 0; i < size; ++i) {
+      ASSERT_NEAR(weights_got[i], weights_expected[i],
+                  4 * kRows * (roundoff(format()) + static_cast<double>(width) * kFloatRoundoff) *
+                      std::sqrt(static_cast<double>(width)));
+    }
+    Array without(format(), kRows * width);
+    table().rms_norm_gradient[format()](x.data(), weight.data(), 1e-2f, gradient.data(),
+                                        without.data(), nullptr, kRows, width);
+    ASSERT_EQ(without.values(), got.values());
+  }
+}
+
 TEST_P(ElementwiseKernelTest, SpecialValuesPropagate) {
   const float infinity = std::numeric_limits<float>::infinity();
   const float nan = std::numeric_limits<float>::quiet_NaN();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "llava/backend/native/native_backend.h"
@@ -166,12 +167,25 @@ Tensor NativeBackend::run_attention(const Tensor& q_THE, const KvLayer& layer, i
   const std::byte* q = q_THE.bytes().data();
   std::byte* out = out_THE.mutable_bytes().data();
   const bool is_paged = page_size > 0;
-  // Without a cache a sequence's rows are one page, and its position 0 is its first row.
+  // Without a cache a sequence's rows are one page, and its position 0 is its first row; one that
+  // goes on from other rows has pages of one.
   constexpr std::array<int32_t, 1> kOnePage = {0};
+  std::vector<std::vector<int32_t>> rows(is_paged ? 0 : sequences.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (sequences[i].num_past == 0) continue;
+    rows[i] = sequences[i].pages;
+    rows[i].resize(rows[i].size() + static_cast<std::size_t>(sequences[i].num_tokens));
+    std::iota(rows[i].begin() + sequences[i].num_past, rows[i].end(), sequences[i].first_token);
+  }
 
   const auto args_of = [&](const SequenceSlice& sequence, int64_t key_head) {
     const int64_t query = (sequence.first_token * num_heads + key_head * group) * width * item;
-    const int64_t first_row = is_paged ? 0 : sequence.first_token;
+    const bool has_rows = !is_paged && sequence.num_past > 0;
+    const int64_t first_row = is_paged || has_rows ? 0 : sequence.first_token;
+    const int32_t* pages = is_paged ? sequence.pages.data()
+                           : has_rows
+                               ? rows[static_cast<std::size_t>(&sequence - sequences.data())].data()
+                               : kOnePage.data();
     const int64_t first_head = first_row * cache.num_heads + key_head;
     const int64_t keys = first_head * width * cache.item;
     const bool has_scales = cache.key_scales != nullptr;
@@ -183,8 +197,10 @@ Tensor NativeBackend::run_attention(const Tensor& q_THE, const KvLayer& layer, i
         .cache = {.keys = cache.keys + keys,
                   .values = cache.values + keys,
                   .stride = cache.num_heads * width,
-                  .pages = is_paged ? sequence.pages.data() : kOnePage.data(),
-                  .page_size = is_paged ? page_size : std::numeric_limits<int64_t>::max(),
+                  .pages = pages,
+                  .page_size = is_paged   ? page_size
+                               : has_rows ? 1
+                                          : std::numeric_limits<int64_t>::max(),
                   .key_scales = has_scales ? cache.key_scales + first_head : nullptr,
                   .value_scales = has_scales ? cache.value_scales + first_head : nullptr,
                   .scale_stride = cache.num_heads},

@@ -3,6 +3,7 @@
 // Matrix products: linear and patch_embed.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "llava/backend/native/native_backend.h"
 #include "llava/core/check.h"
@@ -79,7 +80,11 @@ void NativeBackend::linear_all(const Tensor& x_TI, std::span<const LinearWeights
                                std::span<Tensor> results) {
   if (std::ranges::all_of(
           weights, [](const LinearWeights& each) { return is_packed(each.weight_OI.dtype()); })) {
-    return packed_linear(x_TI, weights, results);
+    packed_linear(x_TI, weights, results);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      results[i] = with_low_rank(std::move(results[i]), weights[i].low_rank);
+    }
+    return;
   }
   Backend::linear_all(x_TI, weights, results);
 }

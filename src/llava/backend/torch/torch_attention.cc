@@ -87,9 +87,9 @@ at::Tensor attend(const at::Tensor& q_BTHE, const at::Tensor& k_BSKE, const at::
       .to(dtype);
 }
 
-bool have_equal_lengths(std::span<const SequenceSlice> sequences) {
+bool are_alike(std::span<const SequenceSlice> sequences) {
   return std::ranges::all_of(sequences, [&](const SequenceSlice& slice) {
-    return slice.num_tokens == sequences.front().num_tokens;
+    return slice.num_tokens == sequences.front().num_tokens && slice.num_past == 0;
   });
 }
 
@@ -142,6 +142,15 @@ Quantized quantize(const at::Tensor& rows_TKE) {
 
 }  // namespace
 
+// Rows that come before a sequence's own: nearly always a run.
+at::Tensor TorchBackend::past_rows(const at::Tensor& x, const std::vector<int32_t>& rows) const {
+  if (rows.back() - rows.front() + 1 == static_cast<int32_t>(rows.size()) &&
+      std::ranges::is_sorted(rows)) {
+    return x.narrow(0, rows.front(), static_cast<int64_t>(rows.size()));
+  }
+  return x.index_select(0, index_tensor(rows));
+}
+
 Tensor TorchBackend::attention(const Tensor& q_THE, const Tensor& k_TKE, const Tensor& v_TKE,
                                std::span<const SequenceSlice> sequences,
                                const AttentionSpec& spec) {
@@ -150,7 +159,7 @@ Tensor TorchBackend::attention(const Tensor& q_THE, const Tensor& k_TKE, const T
     const at::Tensor k = use(k_TKE);
     const at::Tensor v = use(v_TKE);
     if (q.numel() == 0) return from_at(q);
-    if (have_equal_lengths(sequences)) {
+    if (are_alike(sequences)) {
       const auto num_sequences = static_cast<int64_t>(sequences.size());
       const auto batched = [&](const at::Tensor& x) {
         return x.view({num_sequences, -1, x.size(1), x.size(2)});
@@ -160,10 +169,14 @@ Tensor TorchBackend::attention(const Tensor& q_THE, const Tensor& k_TKE, const T
     std::vector<at::Tensor> parts;
     for (const SequenceSlice& slice : sequences) {
       if (slice.num_tokens == 0) continue;
-      const auto rows = [&](const at::Tensor& x) {
+      const auto own = [&](const at::Tensor& x) {
         return x.narrow(0, slice.first_token, slice.num_tokens).unsqueeze(0);
       };
-      parts.push_back(attend(rows(q), rows(k), rows(v), 0, spec).squeeze(0));
+      const auto with_past = [&](const at::Tensor& x) {
+        if (slice.num_past == 0) return own(x);
+        return at::cat({past_rows(x, slice.pages).unsqueeze(0), own(x)}, 1);
+      };
+      parts.push_back(attend(own(q), with_past(k), with_past(v), slice.num_past, spec).squeeze(0));
     }
     return from_at(at::cat(parts, 0));
   });

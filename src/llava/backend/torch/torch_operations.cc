@@ -12,24 +12,16 @@
 #include <optional>
 
 #include "llava/backend/torch/torch_packed.h"
+#include "llava/backend/torch/torch_products.h"
+#include "llava/backend/torch/torch_recorded.h"
 #include "llava/core/check.h"
 
 namespace llava {
 namespace {
 
-// From this many rows on, converting a float16 weight to float32 costs less than the processor's
-// float16 product does (measured on AVX-512: 27 ms against 124 ms for 577 x 1024 x 4096).
-constexpr int64_t kMinRowsForFloat32 = 32;
-
-at::Tensor linear_rows(const at::Tensor& x_TI, const at::Tensor& weight_OI,
-                       const std::optional<at::Tensor>& bias_O) {
-  if (x_TI.is_cpu() && x_TI.scalar_type() == at::kHalf && x_TI.size(0) >= kMinRowsForFloat32) {
-    std::optional<at::Tensor> bias;
-    if (bias_O) bias = bias_O->to(at::kFloat);
-    return at::linear(x_TI.to(at::kFloat), weight_OI.to(at::kFloat), bias).to(at::kHalf);
-  }
-  return at::linear(x_TI, weight_OI, bias_O);
-}
+// From this many rows on, product() costs less than LibTorch's 16-bit product (measured on AVX-512
+// with float16: 27 ms against 124 ms for 577 x 1024 x 4096).
+constexpr int64_t kMinRowsForProduct = 32;
 
 at::Tensor activate(const at::Tensor& x, Activation kind) {
   switch (kind) {
@@ -61,19 +53,52 @@ Tensor TorchBackend::embedding(const Tensor& table_VD, std::span<const int32_t> 
   });
 }
 
+at::Tensor TorchBackend::linear_rows(const at::Tensor& x_TI, const at::Tensor& weight_OI,
+                                     const at::Tensor& bias_O) const {
+  if (is_recording_) return recorded_linear(x_TI, weight_OI, bias_O);
+  if (x_TI.scalar_type() != at::kFloat && x_TI.size(0) >= kMinRowsForProduct) {
+    return product(x_TI, weight_OI, bias_O);
+  }
+  std::optional<at::Tensor> bias;
+  if (bias_O.defined()) bias = bias_O;
+  return at::linear(x_TI, weight_OI, bias);
+}
+
 Tensor TorchBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) {
   return run([&] {
-    std::optional<at::Tensor> bias;
+    at::Tensor bias;
     if (bias_O.is_defined()) bias = use(bias_O);
     if (is_packed(weight_OI.dtype())) {
       const at::Tensor x = use(x_TI);
-      if (bias) bias = bias->to(at::kFloat);
+      std::optional<at::Tensor> wide_bias;
+      if (bias.defined()) wide_bias = bias.to(at::kFloat);
       const at::Tensor codes = quantized_activations(x.to(at::kFloat), weight_OI.dtype());
       return from_at(
-          at::linear(codes, dequantize_at(use_packed(weight_OI)), bias).to(x.scalar_type()));
+          at::linear(codes, dequantize_at(use_packed(weight_OI)), wide_bias).to(x.scalar_type()));
     }
     return from_at(linear_rows(use(x_TI), use(weight_OI), bias));
   });
+}
+
+void TorchBackend::linear_all(const Tensor& x_TI, std::span<const LinearWeights> weights,
+                              std::span<Tensor> results) {
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const LinearWeights& each = weights[i];
+    if (!is_recording_ || each.low_rank.size() != 1 || is_packed(each.weight_OI.dtype())) {
+      Backend::linear_all(x_TI, weights.subspan(i, 1), results.subspan(i, 1));
+      continue;
+    }
+    const LowRankTerm& term = each.low_rank.front();
+    const bool sees_own = term.x.storage() == x_TI.storage();
+    results[i] = run([&] {
+      return from_at(recorded_linear(use(x_TI), use(each.weight_OI),
+                                     each.bias_O.is_defined() ? use(each.bias_O) : at::Tensor(),
+                                     {.x_TI = sees_own ? at::Tensor() : use(term.x),
+                                      .a_RI = use(term.a_RI),
+                                      .b_OR = use(term.b_OR),
+                                      .scale = static_cast<double>(term.scale)}));
+    });
+  }
 }
 
 // As a matrix product over unfolded patches: cuDNN's convolutions would use TF32 for float32.
@@ -94,7 +119,7 @@ Tensor TorchBackend::patch_embed(const Tensor& pixels_ICHW, const Tensor& weight
             .permute({0, 2, 4, 1, 3, 5})
             .reshape({images * num_rows * num_columns, channels * side * side});
     const at::Tensor weight = use(weight_DCpp).reshape({width, channels * side * side});
-    std::optional<at::Tensor> bias;
+    at::Tensor bias;
     if (bias_D.is_defined()) bias = use(bias_D);
     return from_at(
         linear_rows(patches, weight, bias).view({images, num_rows * num_columns, width}));
@@ -113,12 +138,16 @@ Tensor TorchBackend::activation(const Tensor& x, Activation kind) {
 }
 
 Tensor TorchBackend::silu_mul(const Tensor& gate, const Tensor& up) {
-  return run([&] { return from_at(at::silu(use(gate)) * use(up)); });
+  return run([&] {
+    if (records_on_cpu()) return from_at(recorded_silu_mul(use(gate), use(up)));
+    return from_at(at::silu(use(gate)) * use(up));
+  });
 }
 
 Tensor TorchBackend::rms_norm(const Tensor& x, const Tensor& weight, float epsilon) {
   return run([&] {
     const at::Tensor input = use(x);
+    if (records_on_cpu()) return from_at(recorded_rms_norm(input, use(weight), epsilon));
     const at::Tensor wide = input.to(at::kFloat);
     const at::Tensor mean_square = (wide * wide).mean(-1, /*keepdim=*/true);
     const at::Tensor scaled = wide * (mean_square + static_cast<double>(epsilon)).rsqrt();
@@ -137,6 +166,7 @@ Tensor TorchBackend::layer_norm(const Tensor& x, const Tensor& weight, const Ten
 Tensor TorchBackend::rope(const Tensor& x_THE, const Tensor& cos_TE, const Tensor& sin_TE) {
   return run([&] {
     const at::Tensor x = use(x_THE);
+    if (records_on_cpu()) return from_at(recorded_rope(x, use(cos_TE), use(sin_TE)));
     const int64_t half = x.size(2) / 2;
     const at::Tensor rotated = at::cat({-x.narrow(2, half, half), x.narrow(2, 0, half)}, /*dim=*/2);
     return from_at(x * use(cos_TE).unsqueeze(1) + rotated * use(sin_TE).unsqueeze(1));

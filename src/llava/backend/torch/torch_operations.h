@@ -7,6 +7,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <optional>
+#include <vector>
 
 #include "llava/backend/torch/torch_error.h"
 #include "llava/backend/torch/torch_tensor.h"
@@ -30,6 +31,8 @@ class TorchBackend final : public Backend {
 
   Tensor embedding(const Tensor& table_VD, std::span<const int32_t> ids, DType dtype) override;
   Tensor linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) override;
+  void linear_all(const Tensor& x_TI, std::span<const LinearWeights> weights,
+                  std::span<Tensor> results) override;
   Tensor patch_embed(const Tensor& pixels_ICHW, const Tensor& weight_DCpp,
                      const Tensor& bias_D) override;
 
@@ -72,9 +75,16 @@ class TorchBackend final : public Backend {
   at::Tensor use(const Tensor& x) const;
   /// A packed argument. Throws: Error(kInternal) when it is on another device.
   const Tensor& use_packed(const Tensor& x) const;
+  /// linear() of a weight that is not packed.
+  at::Tensor linear_rows(const at::Tensor& x_TI, const at::Tensor& weight_OI,
+                         const at::Tensor& bias_O) const;
   /// Indices on the device, int64.
   at::Tensor index_tensor(std::span<const int32_t> indices) const;
+  at::Tensor past_rows(const at::Tensor& x, const std::vector<int32_t>& rows) const;
   Tensor concat(std::span<const Tensor> parts, int64_t dim) const;
+
+  /// True for operations on the processor that gradients may flow through.
+  bool records_on_cpu() const { return is_recording_ && device_.type == DeviceType::kCpu; }
 
   Device device_;
   bool is_recording_ = false;

@@ -306,6 +306,46 @@ void rope(const void* x, const void* cos, const void* sin, void* out, int64_t nu
   }
 }
 
+template <class T>
+void silu_mul_gradient(const void* gate, const void* up, const void* gradient, void* gate_gradient,
+                       void* up_gradient, int64_t count) noexcept {
+  for (int64_t i = 0; i < count; ++i) {
+    const float x = get(static_cast<const T*>(gate)[i]);
+    const float g = get(static_cast<const T*>(gradient)[i]);
+    const float s = 1.0f / (1.0f + std::exp(-x));
+    const float silu_gradient = rounded<T>(g * get(static_cast<const T*>(up)[i]));
+    set(static_cast<T*>(up_gradient)[i], g * rounded<T>(x * s));
+    set(static_cast<T*>(gate_gradient)[i], silu_gradient * (s * (1.0f + x * (1.0f - s))));
+  }
+}
+
+template <class T>
+void rms_norm_gradient(const void* x, const void* weight, float epsilon, const void* gradient,
+                       void* x_gradient, float* weight_gradient, int64_t num_rows,
+                       int64_t width) noexcept {
+  const T* w = static_cast<const T*>(weight);
+  const auto count = static_cast<float>(width);
+  for (int64_t r = 0; r < num_rows; ++r) {
+    const T* row = static_cast<const T*>(x) + r * width;
+    const T* g = static_cast<const T*>(gradient) + r * width;
+    T* out = static_cast<T*>(x_gradient) + r * width;
+    float squares = 0.0f;
+    float dot = 0.0f;
+    for (int64_t i = 0; i < width; ++i) {
+      squares += get(row[i]) * get(row[i]);
+      dot += get(g[i]) * get(w[i]) * get(row[i]);
+    }
+    const float inverse = 1.0f / std::sqrt(squares / count + epsilon);
+    const float pull = dot * inverse * inverse / count;
+    for (int64_t i = 0; i < width; ++i) {
+      set(out[i], inverse * (get(g[i]) * get(w[i]) - pull * get(row[i])));
+      if (weight_gradient != nullptr) {
+        weight_gradient[i] += get(g[i]) * rounded<T>(get(row[i]) * inverse);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 const KernelTable& table() noexcept {
@@ -325,6 +365,8 @@ const KernelTable& table() noexcept {
       {rms_norm<float>, rms_norm<Float16>, rms_norm<BFloat16>},
       {layer_norm<float>, layer_norm<Float16>, layer_norm<BFloat16>},
       {rope<float>, rope<Float16>, rope<BFloat16>},
+      {silu_mul_gradient<float>, silu_mul_gradient<Float16>, silu_mul_gradient<BFloat16>},
+      {rms_norm_gradient<float>, rms_norm_gradient<Float16>, rms_norm_gradient<BFloat16>},
       kPackedKernels};
   return kTable;
 }

@@ -6,6 +6,7 @@
 #include "llava/kernels/kernel_table.h"
 #include "llava/kernels/simd/attention.h"
 #include "llava/kernels/simd/elementwise.h"
+#include "llava/kernels/simd/gradients.h"
 #include "llava/kernels/simd/linear.h"
 
 namespace llava::kernels {
@@ -29,6 +30,8 @@ constexpr KernelTable make_table(const char* name, const PackedKernels* packed) 
       {rms_norm<I, float>, rms_norm<I, Float16>, rms_norm<I, BFloat16>},
       {layer_norm<I, float>, layer_norm<I, Float16>, layer_norm<I, BFloat16>},
       {rope<I, float>, rope<I, Float16>, rope<I, BFloat16>},
+      {silu_mul_gradient<I, float>, silu_mul_gradient<I, Float16>, silu_mul_gradient<I, BFloat16>},
+      {rms_norm_gradient<I, float>, rms_norm_gradient<I, Float16>, rms_norm_gradient<I, BFloat16>},
       packed};
 }
 
