@@ -107,6 +107,14 @@ endfunction()
 llava_find_torch()
 llava_check_torch_abi("${llava_torch_root}")
 
+# Processes that train together talk through LibTorch's Gloo, whose headers it does not bring along.
+find_path(LLAVA_GLOO_INCLUDE gloo/context.h)
+mark_as_advanced(LLAVA_GLOO_INCLUDE)
+if(NOT LLAVA_GLOO_INCLUDE)
+  message(FATAL_ERROR "LLAVA_TORCH is ON and Gloo's headers are not there: install libgloo-dev (scripts/setup --torch does), give "
+    "-DLLAVA_GLOO_INCLUDE=<folder with gloo/context.h>, or build without LibTorch: -DLLAVA_TORCH=OFF.")
+endif()
+
 set(llava_torch_folders "${llava_torch_root}/lib" "${llava_torch_root}/lib/${CMAKE_LIBRARY_ARCHITECTURE}")
 foreach(name torch torch_cpu c10 torch_cuda c10_cuda)
   unset(llava_lib${name} CACHE)

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `llava train`: the original's llava/train/train.py and train_mem.py.
+#include <algorithm>
+#include <cstdlib>
 #include <stop_token>
+#include <string>
 
 #include "command.h"
 #include "command_line.h"
 #include "interrupt.h"
 #include "llava/core/error.h"
+#include "llava/core/thread_pool.h"
 #include "llava/runtime.h"
 #include "llava/train/train_config.h"
+#include "rank_launcher.h"
 #include "recipe.h"
 #include "torch_program.h"
 #ifdef LLAVA_HAS_TRAINING
@@ -54,6 +59,60 @@ struct TrainOptions {
   }
 };
 
+#ifdef LLAVA_HAS_TRAINING
+// Each rank has a graphics processor of its own.
+std::string device_of(const train::RunArguments& run) {
+  const char* local_rank = std::getenv("LOCAL_RANK");
+  if (run.device != "cuda" || !is_rank() || local_rank == nullptr) return run.device;
+  return fmt::format("cuda:{}", local_rank);
+}
+
+// Threads of all ranks of this machine together, or of the one process.
+int32_t threads_of_machine(const train::RunArguments& run) {
+  return ThreadPool(run.threads).num_threads();
+}
+
+// Ranks of one machine share its cores; --threads is what each has, but where their number is
+// chosen.
+int32_t threads_of_rank(const train::RunArguments& run) {
+  const char* text = std::getenv("LOCAL_WORLD_SIZE");
+  const int32_t num_ranks = text == nullptr ? 1 : std::max(1, std::atoi(text));
+  if (run.threads > 0 && run.num_processes > 0) return run.threads;
+  return std::max(1, threads_of_machine(run) / num_ranks);
+}
+
+// Processes that --num-processes 0 tries against one: as many as there are threads, if the
+// micro-batches of a step can be dealt out evenly.
+int32_t num_processes_to_try(const train::TrainConfig& config) {
+  const int32_t accumulation = config.optimization.gradient_accumulation_steps;
+  if (config.run.device != "cpu") return 1;
+  int32_t count = std::min(accumulation, threads_of_machine(config.run));
+  while (accumulation % count != 0) --count;
+  return count;
+}
+
+int run_as_rank(const train::TrainConfig& config) {
+  std::stop_source stop;
+  const InterruptGuard guard(stop);
+  train::RunOptions options{.stop_requested = [&] { return stop.stop_requested(); },
+                            .num_threads_alone = threads_of_machine(config.run)};
+  const auto run = [&](int32_t num_threads, const train::TrainConfig& what) {
+    Runtime runtime({.device = device_of(config.run), .backend = "torch", .threads = num_threads});
+    Context ctx = runtime.context();
+    return train::run_training(ctx, what, options);
+  };
+  train::RunEnd end = run(threads_of_rank(config.run), config);
+  if (end == train::RunEnd::kBetterAlone) {
+    if (!is_first_rank()) return 0;
+    options.is_alone = true;
+    train::TrainConfig alone = config;
+    alone.data.skip_data_check = true;  // it has been
+    end = run(threads_of_machine(config.run), alone);
+  }
+  return end == train::RunEnd::kFinished ? 0 : kExitInterrupted;
+}
+#endif
+
 }  // namespace
 
 int train_command(const Arguments& arguments) {
@@ -65,12 +124,14 @@ int train_command(const Arguments& arguments) {
   [[maybe_unused]] const train::TrainConfig& config = options.config;
   require_torch();
 #ifdef LLAVA_HAS_TRAINING
-  Runtime runtime({.device = config.run.device, .backend = "torch", .threads = config.run.threads});
-  Context ctx = runtime.context();
-  std::stop_source stop;
-  const InterruptGuard guard(stop);
-  const bool is_finished = train::run_training(ctx, config, [&] { return stop.stop_requested(); });
-  return is_finished ? 0 : kExitInterrupted;
+  if (is_rank()) return run_as_rank(config);
+  train::validate(config);
+  const int32_t num_ranks =
+      config.run.num_processes > 0 ? config.run.num_processes : num_processes_to_try(config);
+  if (num_ranks == 1) return run_as_rank(config);
+  Arguments command{"train"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return run_ranks(num_ranks, command);
 #else
   fail(ErrorCode::kUnavailable,
        "this build has no LibTorch, which training needs: run 'scripts/setup --torch' and build "

@@ -156,7 +156,7 @@ class Training:
         if case == "lora":
             from peft import PeftModel
             self.model = PeftModel.from_pretrained(self.model, folder / "adapter", is_trainable=True)
-            if case == "stage1":
+        if case == "stage1":
             from safetensors.torch import load_file
             from transformers import CLIPVisionModel
             self.model.requires_grad_(False)

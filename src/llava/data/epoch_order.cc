@@ -28,12 +28,6 @@ EpochOrder::EpochOrder(OrderOptions options)
   }
 }
 
-BatchShare EpochOrder::share() const {
-  return {.batch_size = options_.batch_size,
-          .world_size = options_.world_size,
-          .drop_last = options_.drop_last};
-}
-
 std::vector<int64_t> EpochOrder::shuffle(TorchRandom& sampler) {
   switch (options_.grouping) {
     case Grouping::kModalityLength:
@@ -62,14 +56,6 @@ std::vector<int64_t> EpochOrder::shuffle(TorchRandom& sampler) {
 std::vector<int64_t> EpochOrder::next_order() {
   global_.draw_seed();  // the data loader's own
   return shuffle(options_.world_size == 1 ? global_ : synchronised_);
-}
-
-std::vector<std::vector<int64_t>> EpochOrder::next_epoch(int32_t rank) {
-  return rank_batches(next_order(), share(), rank);
-}
-
-int64_t EpochOrder::batches_per_rank() const {
-  return num_rank_batches(options_.num_samples, share());
 }
 
 }  // namespace llava::data

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "llava/data/rank_batches.h"
 #include "llava/data/torch_random.h"
 
 namespace llava::data {
@@ -29,7 +28,6 @@ struct OrderOptions {
   int32_t accumulation = 1;  ///< gradient_accumulation_steps
   uint64_t seed = 42;        ///< --seed; shuffles of several ranks do not depend on it
   Grouping grouping = Grouping::kNone;
-  bool drop_last = false;
   /// For a grouping, one for each sample. kModalityLength: words, negative without a picture;
   /// kLength: words and 128 for a picture; kPicture: a number that samples of the same picture
   /// share, -1 without one (ConversationFile::lengths).
@@ -48,14 +46,8 @@ class EpochOrder {
 
   /// All samples in the order of the next epoch.
   std::vector<int64_t> next_order();
-  /// The batches of one rank in the next epoch; in each call the epoch goes on by one.
-  std::vector<std::vector<int64_t>> next_epoch(int32_t rank);
-
-  /// Batches of every rank in one epoch.
-  int64_t batches_per_rank() const;
 
  private:
-  BatchShare share() const;
   std::vector<int64_t> shuffle(TorchRandom& sampler);
 
   OrderOptions options_;

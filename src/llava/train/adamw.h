@@ -32,7 +32,6 @@ class AdamW {
   /// float32 and of the parameter's shape. Writes masters, and the values the model computes with.
   void step(const std::vector<at::Tensor>& gradients, const std::vector<double>& rates);
 
-  const std::vector<ParameterGroup>& groups() const { return groups_; }
   int64_t num_steps() const { return num_steps_; }
   void set_num_steps(int64_t num_steps) { num_steps_ = num_steps; }
   /// First and second moments, one per parameter, float32; writable for restoring.

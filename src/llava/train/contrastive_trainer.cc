@@ -38,6 +38,13 @@ data::OrderOptions order_of(const TrainConfig& config, int64_t num_samples) {
           .drop_last = config.run.dataloader_drop_last};
 }
 
+DataShape shape_of(const TrainConfig& config, int64_t num_samples) {
+  const BatchShape batches{.batch_size = config.optimization.per_device_train_batch_size,
+                           .num_ranks = 1,
+                           .accumulation = 1};
+  return {.num_samples = num_samples, .batches = batches, .order = batches};
+}
+
 std::vector<ParameterGroup> groups_of(const ContrastiveParts& parts) {
   const OptimizationArguments& o = parts.config.optimization;
   return make_groups(parts.trainables.parameters, {.learning_rate = o.learning_rate,
@@ -65,15 +72,18 @@ ContrastiveTrainer::ContrastiveTrainer(const ContrastiveParts& parts)
     : parts_(parts),
       plan_(contrastive_plan(parts.config, parts.training.pictures.size())),
       order_(order_of(parts.config, parts.training.pictures.size())),
-      gradients_(parts.trainables.parameters),
-      optimizer_(parts.trainables.parameters, groups_of(parts),
+      shape_(shape_of(parts.config, parts.training.pictures.size())),
+      shards_(parts.trainables.parameters, group_),
+      groups_(groups_of(parts)),
+      gradients_(parts.trainables.parameters, shards_, /*sends_value_type=*/false),
+      optimizer_(shards_.owned(), groups_,
                  {.beta1 = parts.config.optimization.adam_beta1,
                   .beta2 = parts.config.optimization.adam_beta2,
                   .epsilon = parts.config.optimization.adam_epsilon}),
       schedule_(parts.config.optimization.lr_scheduler_type, plan_.num_steps,
                 plan_.num_warmup_steps, parts.config.optimization.learning_rate),
       losses_(1, parts.config.run.logging_nan_inf_filter),
-      state_{progress_, losses_, scale_, optimizer_, parts_.trainables} {}
+      state_{progress_, losses_, scale_, optimizer_, parts_.trainables, shards_, group_, shape_} {}
 
 int64_t ContrastiveTrainer::num_epochs() const {
   return (plan_.num_steps + plan_.steps_per_epoch - 1) / plan_.steps_per_epoch;
@@ -81,6 +91,12 @@ int64_t ContrastiveTrainer::num_epochs() const {
 
 void ContrastiveTrainer::resume(const std::filesystem::path& checkpoint) {
   load_checkpoint(checkpoint, parts_.config, state_);
+  if (progress_.first_sample > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "'{}' was made with other batches, and the loss of this stage depends on what is in one: "
+         "give --per-device-train-batch-size as it was, or start anew",
+         checkpoint.string());
+  }
   // The order of samples goes on from the generator of the epochs before.
   for (int64_t epoch = 0; epoch < progress_.epoch; ++epoch) order_.next_epoch(0);
   log_info("resumed", {{"checkpoint", checkpoint.string()},
@@ -155,7 +171,8 @@ void ContrastiveTrainer::step(const std::vector<int64_t>& samples) {
   loss.backward();
   gradients_.collect();
   const auto value = loss.item<float>();
-  const double norm = gradients_.norm();
+  gradients_.reduce();
+  const double norm = std::sqrt(gradients_.squared_norm());
   if (!std::isfinite(value) || !std::isfinite(norm)) {
     fail(ErrorCode::kInvalidArgument,
          "step {}: the {} is no finite number; the weights are as they were before the step. Its "
@@ -165,7 +182,7 @@ void ContrastiveTrainer::step(const std::vector<int64_t>& samples) {
   }
   const double limit = config.optimization.max_grad_norm;
   if (limit > 0 && norm > limit) gradients_.scale(limit / (norm + 1e-6));
-  optimizer_.step(gradients_.all(), rates_at(progress_.global_step));
+  optimizer_.step(gradients_.owned(), rates_at(progress_.global_step));
   limit_scale(parts_.trainables.parameters);
   gradients_.clear();
   losses_.add(value, progress_.global_step);
@@ -178,7 +195,7 @@ void ContrastiveTrainer::step(const std::vector<int64_t>& samples) {
 
 std::vector<double> ContrastiveTrainer::rates_at(int64_t step) const {
   std::vector<double> rates;
-  for (const ParameterGroup& group : optimizer_.groups()) {
+  for (const ParameterGroup& group : groups_) {
     rates.push_back(group.base_rate * schedule_.factor(step));
   }
   return rates;

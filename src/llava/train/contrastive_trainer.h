@@ -77,6 +77,10 @@ class ContrastiveTrainer {
   ContrastiveParts parts_;
   StepPlan plan_;
   data::EpochOrder order_;
+  RankGroup group_;  // alone
+  DataShape shape_;
+  ParameterShards shards_;
+  std::vector<ParameterGroup> groups_;
   Gradients gradients_;
   AdamW optimizer_;
   LrSchedule schedule_;

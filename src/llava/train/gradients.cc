@@ -6,12 +6,14 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <cmath>
-
 namespace llava::train {
 
-Gradients::Gradients(std::vector<TrainedParameter>& parameters)
-    : parameters_(parameters), sums_(parameters.size()) {}
+Gradients::Gradients(std::vector<TrainedParameter>& parameters, ParameterShards& shards,
+                     bool sends_value_type)
+    : parameters_(parameters),
+      shards_(shards),
+      sends_value_type_(sends_value_type),
+      sums_(parameters.size()) {}
 
 void Gradients::collect() {
   const at::NoGradGuard no_grad;
@@ -28,31 +30,31 @@ void Gradients::collect() {
   }
 }
 
-const std::vector<at::Tensor>& Gradients::all() {
+void Gradients::reduce() {
   for (std::size_t i = 0; i < sums_.size(); ++i) {
-    if (!sums_[i].defined()) sums_[i] = at::zeros_like(parameters_[i].master.detach());
+    if (!sums_[i].defined()) sums_[i] = at::zeros_like(parameters_[i].value.detach(), at::kFloat);
   }
-  return sums_;
+  owned_ = shards_.sum(sums_, sends_value_type_);
 }
 
-double Gradients::norm() {
+double Gradients::squared_norm() const {
   const at::NoGradGuard no_grad;
   double sum = 0;
-  for (const at::Tensor& gradient : all()) {
+  for (const at::Tensor& gradient : owned_) {
     const auto norm =
         at::linalg_vector_norm(gradient, 2, std::nullopt, false, at::kDouble).item<double>();
     sum += norm * norm;
   }
-  return std::sqrt(sum);
+  return sum;
 }
 
 void Gradients::scale(double factor) {
   const at::NoGradGuard no_grad;
-  all();
-  for (at::Tensor& gradient : sums_) gradient.mul_(factor);
+  for (at::Tensor& gradient : owned_) gradient.mul_(factor);
 }
 
 void Gradients::clear() {
+  owned_.clear();
   for (std::size_t i = 0; i < sums_.size(); ++i) {
     sums_[i].reset();
     parameters_[i].value.mutable_grad().reset();

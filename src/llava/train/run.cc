@@ -18,6 +18,7 @@
 #include "llava/train/check_data.h"
 #include "llava/train/contrastive_run.h"
 #include "llava/train/dataset_batches.h"
+#include "llava/train/rank_choice.h"
 #include "llava/train/run_summary.h"
 #include "llava/train/trainer.h"
 
@@ -66,14 +67,13 @@ data::Grouping grouping_of(const OptimizationArguments& o) {
 }
 
 data::OrderOptions order_of(const TrainConfig& config, const data::ConversationFile& file,
-                            ThreadPool& pool) {
-  const OptimizationArguments& o = config.optimization;
+                            const BatchShape& shape, ThreadPool& pool) {
   data::OrderOptions order{.num_samples = file.size(),
-                           .batch_size = o.per_device_train_batch_size,
-                           .accumulation = o.gradient_accumulation_steps,
+                           .batch_size = shape.batch_size,
+                           .world_size = shape.batches_per_round,
+                           .accumulation = shape.accumulation,
                            .seed = config.run.seed,
-                           .grouping = grouping_of(o),
-                           .drop_last = config.run.dataloader_drop_last};
+                           .grouping = grouping_of(config.optimization)};
   order.lengths = file.lengths(order.grouping, pool);
   return order;
 }
@@ -84,15 +84,106 @@ int64_t num_elements(const std::vector<TrainedParameter>& parameters) {
   return count;
 }
 
-}  // namespace
+// What ranks have to agree on, by what each of them has.
+void check_same(RankGroup& group, std::string_view what, const std::string& text) {
+  const std::string hash = to_hex(sha256(std::as_bytes(std::span(text))));
+  const std::vector<std::string> hashes = group.gather(hash);
+  for (std::size_t rank = 1; rank < hashes.size(); ++rank) {
+    if (hashes[rank] == hashes[0]) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "rank {} has another {} than rank 0: start all ranks with the same program, flags and "
+         "files",
+         rank, what);
+  }
+}
 
-bool run_training(Context& ctx, const TrainConfig& config,
-                  const std::function<bool()>& stop_requested) {
-  validate(config);
-  if (config.contrastive.is_on()) return run_contrastive(ctx, config, stop_requested);
+// The flags without those that may be a rank's own.
+std::string common_flags(const TrainConfig& config) {
+  Json flags = to_json(config);
+  for (const char* name : {"local-rank", "device", "threads", "cache-dir"}) flags.erase(name);
+  return to_text(flags);
+}
+
+std::string values_of(const std::vector<TrainedParameter>& parameters) {
+  std::string hashes;
+  for (const TrainedParameter& parameter : parameters) {
+    const at::Tensor value = parameter.value.detach().cpu();
+    hashes +=
+        parameter.name + " " +
+        to_hex(sha256({static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()}));
+  }
+  return hashes;
+}
+
+// The checkpoint that all ranks go on from: the one that rank 0 finds.
+std::optional<fs::path> common_checkpoint(const TrainConfig& config, RankGroup& group) {
+  std::string found;
+  if (group.is_first()) {
+    if (const auto checkpoint = find_checkpoint(config)) found = checkpoint->string();
+  }
+  found = group.gather(found).front();
+  if (found.empty()) return std::nullopt;
+  if (!fs::is_directory(found)) {
+    fail(ErrorCode::kNotFound,
+         "rank {} does not see '{}', which rank 0 goes on from: --output-dir has to be a folder "
+         "that "
+         "all machines share",
+         group.rank(), found);
+  }
+  return found;
+}
+
+StepPlan plan_of(const OptimizationArguments& o, int64_t rounds_per_epoch, int64_t max_steps) {
+  return plan_steps(rounds_per_epoch, o.gradient_accumulation_steps, o.num_train_epochs, max_steps,
+                    o.warmup_ratio, o.warmup_steps);
+}
+
+// Whether ranks that share the work of one process are sooner than it; a run that is resumed goes
+// on as it was.
+bool is_better_together(Context& ctx, const model::LlavaModel& model, Trainables& trainables,
+                        const TrainConfig& config, DatasetBatches& data, FeatureCache* features,
+                        std::optional<int32_t> saved_number, const RunOptions& options,
+                        RankGroup& group) {
+  if (saved_number == group.size() || saved_number == 1) return saved_number == group.size();
+  data.start_epoch({});
+  std::vector<SamplePtr> samples;
+  for (int32_t i = 0; i <= group.rank(); ++i) samples = data.next_batch();
+  // A file with fewer micro-batches than ranks leaves some without one.
+  std::vector<const data::Sample*> pointers;
+  for (const SamplePtr& sample : samples) pointers.push_back(sample.get());
+  data::FlatBatch batch;
+  if (!pointers.empty()) {
+    batch = data::make_flat_batch(pointers, config.optimization.model_max_length,
+                                  config.shares_prefixes());
+  }
+  const PassOptions pass{.recomputes_layers = config.optimization.gradient_checkpointing,
+                         .trains_vision_tower = config.optimization.tune_vision_tower,
+                         .features = features};
+  const StepTimes times =
+      measure_step({.ctx = ctx,
+                    .model = model,
+                    .parameters = trainables.parameters,
+                    .batch = batch,
+                    .options = pass,
+                    .accumulation = config.optimization.gradient_accumulation_steps,
+                    .num_threads_alone = options.num_threads_alone},
+                   group);
+  if (group.is_first()) {
+    log_info("processes_measured",
+             {{"processes", std::to_string(group.size())},
+              {"step_seconds", fmt::format("{:.3f}", times.together)},
+              {"step_seconds_of_one", fmt::format("{:.3f}", times.alone)},
+              {"chosen", times.are_faster_together() ? std::to_string(group.size()) : "1"}});
+  }
+  return times.are_faster_together();
+}
+
+RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
+                     const RunOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   fs::create_directories(config.run.output_dir);
-  const std::optional<fs::path> checkpoint = find_checkpoint(config);
+  check_same(group, "set of flags", common_flags(config));
+  const std::optional<fs::path> checkpoint = common_checkpoint(config, group);
   BasePlace place = locate_base(config);
   const data::TrainingTokenizer tokenizer = open_base_tokenizer(place, config);
   data::SampleRules rules = sample_rules(config, place, *tokenizer.tokenizer);
@@ -110,14 +201,14 @@ bool run_training(Context& ctx, const TrainConfig& config,
     held_out = data::ConversationFile::open(config.run.eval_data_path);
   }
 
-  check_data(config, file, maker, *ctx.pool);
+  if (group.is_first()) check_data(config, file, maker, *ctx.pool);
   if (config.optimization.tf32) {
     at::globalContext().setAllowTF32CuBLAS(*config.optimization.tf32);
     at::globalContext().setAllowTF32CuDNN(*config.optimization.tf32);
   }
 
   std::string base_sha256;
-  if (config.lora.lora_enable) {
+  if (config.lora.lora_enable && group.is_first()) {
     ProgressBar bar("hashing the base");
     base_sha256 = checkpoint::base_weights_sha256(
         place.folder, ctx.pool, [&](uint64_t done, uint64_t total) { bar.update(done, total); });
@@ -126,33 +217,65 @@ bool run_training(Context& ctx, const TrainConfig& config,
   std::unique_ptr<model::LlavaModel> model;
   {
     ProgressBar bar("loading");
-    model = load_base(ctx, place, config, tokenizer,
-                      [&](uint64_t done, uint64_t total) { bar.update(done, total); });
+    model = load_base(ctx, place, config, tokenizer, [&](uint64_t done, uint64_t total) {
+      if (group.is_first()) bar.update(done, total);
+    });
   }
   Trainables trainables = make_trainable(*model, config);
+  const bool takes_turns = config.run.num_processes == 0;
+  check_same(group, "set of initial values", values_of(trainables.parameters));
   data::SampleSource source(file, maker, bad_sample_policy(config.data.on_bad_sample));
-  DatasetBatches batches(source, order_of(config, file, *ctx.pool),
+  const OptimizationArguments& o = config.optimization;
+  DataShape shape{.num_samples = file.size(),
+                  .num_processes = group.size(),
+                  .batches = {.batch_size = o.per_device_train_batch_size,
+                              .batches_per_round = takes_turns ? 1 : group.size(),
+                              .accumulation = o.gradient_accumulation_steps}};
+  std::optional<SavedShape> saved;
+  if (checkpoint) saved = read_saved_shape(*checkpoint);
+  shape.order = saved ? saved->order : shape.batches;
+  const RankShare share{.batch_size = o.per_device_train_batch_size,
+                        .rank = group.rank(),
+                        .num_ranks = group.size(),
+                        .takes_turns = takes_turns,
+                        .drop_last = config.run.dataloader_drop_last};
+  if (takes_turns && !group.is_alone()) {
+    const auto saved_number = saved ? std::optional(saved->num_processes) : std::nullopt;
+    DatasetBatches measured(source, order_of(config, file, shape.order, *ctx.pool), share, {});
+    if (!is_better_together(ctx, *model, trainables, config, measured,
+                            features ? &*features : nullptr, saved_number, options, group)) {
+      return RunEnd::kBetterAlone;
+    }
+  }
+  DatasetBatches batches(source, order_of(config, file, shape.order, *ctx.pool), share,
                          {.num_workers = config.run.dataloader_num_workers});
   std::optional<SequentialBatches> evaluation;
   if (held_out) {
-    evaluation.emplace(*held_out, maker, config.optimization.per_device_eval_batch_size);
+    evaluation.emplace(*held_out, maker, o.per_device_eval_batch_size, group.rank(), group.size());
   }
-  const StepPlan plan =
-      plan_steps(batches.batches_per_epoch(), config.optimization.gradient_accumulation_steps,
-                 config.optimization.num_train_epochs, config.optimization.max_steps,
-                 config.optimization.warmup_ratio, config.optimization.warmup_steps);
-  const DeepSpeedConfig deepspeed = open_deepspeed_config(
-      config, {.num_warmup_steps = plan.num_warmup_steps, .num_steps = plan.num_steps});
-  log_info("training",
-           {{"samples", std::to_string(file.size())},
-            {"steps", std::to_string(plan.num_steps)},
-            {"trained", std::to_string(num_elements(trainables.parameters))},
-            {"dtype", std::string(dtype_name(model->dtype()))},
-            {"vision_tower_dtype",
-             model->vision_tower ? std::string(dtype_name(model->vision_dtype())) : "none"},
-            {"clipping", deepspeed.clipping ? fmt::format("{}", *deepspeed.clipping) : "none"}});
-  RunReporter reporter(config.run, plan.num_steps,
-                       checkpoint ? step_of_checkpoint(*checkpoint) : 0);
+  StepPlan plan = plan_of(o, batches.rounds_per_epoch(), o.max_steps);
+  if (saved && o.max_steps <= 0) {
+    const int64_t rounds_left = batches.rounds_from(std::min(saved->first_sample, file.size()));
+    plan = plan_of(o, batches.rounds_per_epoch(),
+                   resumed_num_steps(*saved, shape, plan, rounds_left, o.num_train_epochs));
+  }
+  const DeepSpeedConfig deepspeed =
+      open_deepspeed_config(config, {.world_size = shape.batches.batches_per_round,
+                                     .num_warmup_steps = plan.num_warmup_steps,
+                                     .num_steps = plan.num_steps});
+  std::optional<RunReporter> reporter;
+  if (group.is_first()) {
+    log_info("training",
+             {{"samples", std::to_string(file.size())},
+              {"steps", std::to_string(plan.num_steps)},
+              {"processes", std::to_string(group.size())},
+              {"trained", std::to_string(num_elements(trainables.parameters))},
+              {"dtype", std::string(dtype_name(model->dtype()))},
+              {"vision_tower_dtype",
+               model->vision_tower ? std::string(dtype_name(model->vision_dtype())) : "none"},
+              {"clipping", deepspeed.clipping ? fmt::format("{}", *deepspeed.clipping) : "none"}});
+    reporter.emplace(config.run, plan.num_steps, checkpoint ? step_of_checkpoint(*checkpoint) : 0);
+  }
   Trainer trainer({.ctx = ctx,
                    .config = config,
                    .deepspeed = deepspeed,
@@ -161,30 +284,75 @@ bool run_training(Context& ctx, const TrainConfig& config,
                    .trainables = trainables,
                    .data = batches,
                    .evaluation = evaluation ? &*evaluation : nullptr,
-                   .reporter = reporter,
+                   .reporter = reporter ? &*reporter : nullptr,
+                   .group = group,
+                   .batches_per_round = shape.batches.batches_per_round,
+                   .plan = plan,
+                   .shape = shape,
                    .base_sha256 = base_sha256,
                    .features = features ? &*features : nullptr});
   if (checkpoint) trainer.resume(*checkpoint);
-  if (!trainer.run(stop_requested)) return false;
-  write_model_files(config.run.output_dir,
-                    {.config = config,
-                     .place = place,
-                     .model = *model,
-                     .trainables = trainables,
-                     .backend = ctx.backend,
-                     .base_sha256 = base_sha256},
-                    /*is_final=*/true);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  finish_run({.config = config,
-              .progress = trainer.progress(),
-              .num_steps = trainer.plan().num_steps,
-              .num_epochs = trainer.num_epochs(),
-              .mean_loss = trainer.mean_loss(),
-              .seconds = seconds,
-              .num_samples = file.size()},
-             reporter);
-  return true;
+  const bool is_finished = trainer.run(options.stop_requested);
+  if (is_finished && group.is_first()) {
+    write_model_files(config.run.output_dir,
+                      {.config = config,
+                       .place = place,
+                       .model = *model,
+                       .trainables = trainables,
+                       .backend = ctx.backend,
+                       .base_sha256 = base_sha256},
+                      /*is_final=*/true);
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    finish_run({.config = config,
+                .progress = trainer.progress(),
+                .num_steps = trainer.plan().num_steps,
+                .num_epochs = trainer.num_epochs(),
+                .mean_loss = trainer.mean_loss(),
+                .seconds = seconds,
+                .num_samples = file.size(),
+                .samples_per_step = trainer.samples_per_step()},
+               *reporter);
+  }
+  // None ends while others may wait for it, or write.
+  group.wait_for_all();
+  return is_finished ? RunEnd::kFinished : RunEnd::kStopped;
+}
+
+}  // namespace
+
+RunEnd run_training(Context& ctx, const TrainConfig& config, const RunOptions& options) {
+  validate(config);
+  RankPlace place;
+  if (!options.is_alone) place = rank_place_of_environment();
+  if (config.contrastive.is_on()) {
+    if (place.size > 1) {
+      fail(ErrorCode::kUnsupported,
+           "--stage contrastive trains in one process, and a launcher has started {} (WORLD_SIZE): "
+           "its loss compares the samples of a whole batch; give it --threads instead",
+           place.size);
+    }
+    return run_contrastive(ctx, config, options.stop_requested) ? RunEnd::kFinished
+                                                                : RunEnd::kStopped;
+  }
+  place.timeout = std::chrono::seconds(config.run.ddp_timeout);
+  if (config.run.num_processes > 1 && config.run.num_processes != place.size) {
+    fail(
+        ErrorCode::kInvalidArgument,
+        "--num-processes is {}, and a launcher has started {} (WORLD_SIZE): leave the flag out, or "
+        "start without the launcher",
+        config.run.num_processes, place.size);
+  }
+  RankGroup group(place);
+  try {
+    return train_as_rank(ctx, config, group, options);
+  } catch (const Error& error) {
+    group.leave_failed(error.code(), error.what());
+    throw;
+  } catch (const std::exception& error) {
+    group.leave_failed(ErrorCode::kInternal, error.what());
+    throw;
+  }
 }
 
 }  // namespace llava::train

@@ -28,8 +28,8 @@ constexpr const char* kArgumentsFile = "training_args.json";
 constexpr const char* kTrainerFile = "trainer_state.json";
 
 // Flags that a resumed run may change: they say where and how things are shown, kept or computed,
-// not what is computed.
-constexpr std::array<std::string_view, 31> kFreeFlags{"output-dir",
+// not what is computed; and those that cut the data, which go on at the same sample.
+constexpr std::array<std::string_view, 35> kFreeFlags{"output-dir",
                                                       "overwrite-output-dir",
                                                       "logging-strategy",
                                                       "logging-steps",
@@ -52,6 +52,10 @@ constexpr std::array<std::string_view, 31> kFreeFlags{"output-dir",
                                                       "dataloader-persistent-workers",
                                                       "disable-tqdm",
                                                       "local-rank",
+                                                      "num-processes",
+                                                      "ddp-timeout",
+                                                      "per-device-train-batch-size",
+                                                      "gradient-accumulation-steps",
                                                       "threads",
                                                       "skip-data-check",
                                                       "lazy-preprocess",
@@ -108,11 +112,34 @@ std::vector<fs::path> checkpoints_in(const fs::path& folder) {
   return found;
 }
 
-Json run_json(const RunState& state) {
+Json to_json(const BatchShape& shape) {
+  return {{"batch_size", shape.batch_size},
+          {"batches_per_round", shape.batches_per_round},
+          {"accumulation", shape.accumulation}};
+}
+
+BatchShape batch_shape(const Json& json) {
+  BatchShape shape{.batch_size = json.at("batch_size").get<int32_t>(),
+                   .batches_per_round = json.at("batches_per_round").get<int32_t>(),
+                   .accumulation = json.at("accumulation").get<int32_t>()};
+  if (shape.batch_size < 1 || shape.batches_per_round < 1 || shape.accumulation < 1) {
+    fail(ErrorCode::kBadFormat, "batches of a run are {}, expected at least 1 of each",
+         json.dump());
+  }
+  return shape;
+}
+
+Json run_json(const RunState& state, int64_t num_steps) {
   const Progress& progress = state.progress;
   return {{"format", 1},
           {"global_step", progress.global_step},
+          {"num_steps", num_steps},
+          {"num_processes", state.shape.num_processes},
+          {"batches", to_json(state.shape.batches)},
+          {"order", to_json(state.shape.order)},
           {"micro_step", progress.micro_step},
+          {"num_batches", progress.num_batches},
+          {"first_sample", progress.first_sample},
           {"epoch", progress.epoch},
           {"epoch_batch", progress.epoch_batch},
           {"epochs_done", progress.epochs_done},
@@ -127,18 +154,24 @@ Json run_json(const RunState& state) {
           {"best_checkpoint", progress.best_checkpoint}};
 }
 
-void write_optimizer(const fs::path& file, const RunState& state, Backend& backend) {
-  std::vector<std::pair<std::string, Tensor>> tensors;
-  const auto add = [&](const std::string& name, const at::Tensor& value) {
-    tensors.emplace_back(name, backend.to_host(from_at(value.detach())));
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+// Masters and moments of all parameters, put together on rank 0; nothing on the others.
+NamedTensors collect_optimizer(const RunState& state, Backend& backend) {
+  std::vector<at::Tensor> masters;
+  for (const TrainedParameter& part : state.shards.owned()) masters.push_back(part.master.detach());
+  NamedTensors tensors;
+  const auto add = [&](const std::string& kind, const std::vector<at::Tensor>& of_owned) {
+    const std::vector<at::Tensor> wholes = state.shards.collect(of_owned);
+    for (std::size_t i = 0; i < wholes.size(); ++i) {
+      tensors.emplace_back(kind + state.trainables.parameters[i].name,
+                           backend.to_host(from_at(wholes[i])));
+    }
   };
-  const auto& parameters = state.trainables.parameters;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    add("master." + parameters[i].name, parameters[i].master);
-    add("exp_avg." + parameters[i].name, state.optimizer.first_moments()[i]);
-    add("exp_avg_sq." + parameters[i].name, state.optimizer.second_moments()[i]);
-  }
-  checkpoint::write_safetensors(file, tensors);
+  add("master.", masters);
+  add("exp_avg.", state.optimizer.first_moments());
+  add("exp_avg_sq.", state.optimizer.second_moments());
+  return tensors;
 }
 
 // Copies tensors of a checkpoint's optimizer file over those of the run.
@@ -147,8 +180,9 @@ class OptimizerReader {
   explicit OptimizerReader(fs::path file)
       : file_(std::move(file)), source_(checkpoint::SafetensorsFile::open(file_)) {}
 
-  void restore(const std::string& name, at::Tensor target) const {
-    const Shape shape(target.sizes().begin(), target.sizes().end());
+  // The tensor of a name, float32 and of this shape.
+  at::Tensor load(const std::string& name, at::IntArrayRef sizes) const {
+    const Shape shape(sizes.begin(), sizes.end());
     const auto found = source_->tensors().find(name);
     if (found == source_->tensors().end()) {
       fail(ErrorCode::kBadFormat, "'{}' has no tensor '{}': the checkpoint is of another run",
@@ -158,17 +192,29 @@ class OptimizerReader {
       fail(ErrorCode::kBadFormat, "'{}': tensor '{}' is {} {}, expected float32 {}", file_.string(),
            name, dtype_name(found->second.dtype), to_text(found->second.shape), to_text(shape));
     }
-    const at::NoGradGuard no_grad;
-    target.copy_(to_at(source_->load(name)));
+    return to_at(source_->load(name));
   }
 
-  void restore_weights(Trainables& trainables) const {
+  void restore_values(Trainables& trainables) const {
     const at::NoGradGuard no_grad;
     for (TrainedParameter& parameter : trainables.parameters) {
-      restore("master." + parameter.name, parameter.master.detach());
-      if (parameter.value.scalar_type() != at::kFloat) {
-        parameter.value.detach().copy_(parameter.master);
-      }
+      parameter.value.detach().copy_(load("master." + parameter.name, parameter.value.sizes()));
+    }
+  }
+
+  // What this rank's optimiser has, of the parts that it owns.
+  void restore_owned(RunState& state) const {
+    const at::NoGradGuard no_grad;
+    std::vector<TrainedParameter>& owned = state.shards.owned();
+    for (std::size_t i = 0; i < owned.size(); ++i) {
+      const TrainedParameter& whole = state.trainables.parameters[state.shards.parameter_of(i)];
+      const auto restore = [&](const std::string& kind, const at::Tensor& target) {
+        target.detach().copy_(
+            state.shards.part_of_whole(i, load(kind + whole.name, whole.value.sizes())));
+      };
+      restore("master.", owned[i].master);
+      restore("exp_avg.", state.optimizer.first_moments()[i]);
+      restore("exp_avg_sq.", state.optimizer.second_moments()[i]);
     }
   }
 
@@ -277,17 +323,20 @@ void save_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_
   const fs::path output = config.run.output_dir;
   const std::string name = fmt::format("{}{}", kCheckpointPrefix, state.progress.global_step);
   const fs::path staging = output / ("tmp-" + name);
-  fs::remove_all(staging);
-  fs::create_directories(staging);
   if (state.progress.best_metric && state.progress.best_step == state.progress.global_step) {
     state.progress.best_checkpoint = (output / name).string();
   }
+  NamedTensors optimizer;
+  if (!config.run.save_only_model) optimizer = collect_optimizer(state, owner.backend);
+  if (!state.group.is_first()) return;
+  fs::remove_all(staging);
+  fs::create_directories(staging);
   owner.write_files(staging);
   write_json(staging / kTrainerFile, trainer_state(config, state.progress, num_steps, num_epochs));
   write_json(staging / kArgumentsFile, to_json(config));
   if (!config.run.save_only_model) {
-    write_optimizer(staging / kOptimizerFile, state, owner.backend);
-    write_json(staging / kRunFile, run_json(state));
+    checkpoint::write_safetensors(staging / kOptimizerFile, optimizer);
+    write_json(staging / kRunFile, run_json(state, num_steps));
   }
   const fs::path target = output / name;
   fs::remove_all(target);
@@ -317,6 +366,42 @@ std::optional<fs::path> find_checkpoint(const TrainConfig& config) {
 
 int64_t step_of_checkpoint(const fs::path& folder) { return step_of(folder).value_or(0); }
 
+SavedShape read_saved_shape(const fs::path& folder) {
+  const Json run = read_json_file(folder / kRunFile);
+  try {
+    return {.num_processes = run.at("num_processes").get<int32_t>(),
+            .batches = batch_shape(run.at("batches")),
+            .order = batch_shape(run.at("order")),
+            .num_steps = run.at("num_steps").get<int64_t>(),
+            .global_step = run.at("global_step").get<int64_t>(),
+            .epoch = run.at("epoch").get<int64_t>(),
+            .first_sample = run.at("first_sample").get<int64_t>() +
+                            run.at("epoch_batch").get<int64_t>() *
+                                batch_shape(run.at("batches")).samples_per_round()};
+  } catch (const Json::exception& e) {
+    fail(ErrorCode::kBadFormat, "'{}': {}: the checkpoint is damaged; resume from another one",
+         (folder / kRunFile).string(), e.what());
+  }
+}
+
+int64_t resumed_num_steps(const SavedShape& saved, const DataShape& now, const StepPlan& plan,
+                          int64_t rounds_left, double num_epochs) {
+  if (saved.batches.samples_per_step() == now.batches.samples_per_step()) return saved.num_steps;
+  const auto steps_of = [&](double epochs) {
+    return static_cast<int64_t>(std::ceil(epochs * static_cast<double>(plan.steps_per_epoch)));
+  };
+  const double epochs_left = num_epochs - static_cast<double>(saved.epoch);
+  if (epochs_left < 1.0) {
+    const double done = std::min(
+        1.0, static_cast<double>(saved.first_sample) / static_cast<double>(now.num_samples));
+    return saved.global_step + steps_of(std::max(0.0, epochs_left - done));
+  }
+  const int64_t rest_of_epoch =
+      std::min(plan.steps_per_epoch,
+               (rounds_left + now.batches.accumulation - 1) / now.batches.accumulation);
+  return saved.global_step + rest_of_epoch + steps_of(epochs_left - 1.0);
+}
+
 void load_checkpoint(const fs::path& folder, const TrainConfig& config, RunState& state) {
   const Json saved_arguments = read_json_file(folder / kArgumentsFile);
   std::string differences;
@@ -340,6 +425,8 @@ void load_checkpoint(const fs::path& folder, const TrainConfig& config, RunState
     Progress& progress = state.progress;
     progress.global_step = run.at("global_step").get<int64_t>();
     progress.micro_step = run.at("micro_step").get<int64_t>();
+    progress.num_batches = run.at("num_batches").get<int64_t>();
+    progress.first_sample = run.at("first_sample").get<int64_t>();
     progress.epoch = run.at("epoch").get<int64_t>();
     progress.epoch_batch = run.at("epoch_batch").get<int64_t>();
     progress.epochs_done = run.at("epochs_done").get<double>();
@@ -358,17 +445,21 @@ void load_checkpoint(const fs::path& folder, const TrainConfig& config, RunState
     fail(ErrorCode::kBadFormat, "'{}': {}: the checkpoint is damaged; resume from another one",
          folder.string(), e.what());
   }
-  const OptimizerReader reader(folder / kOptimizerFile);
-  reader.restore_weights(state.trainables);
-  const auto& parameters = state.trainables.parameters;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    reader.restore("exp_avg." + parameters[i].name, state.optimizer.first_moments()[i]);
-    reader.restore("exp_avg_sq." + parameters[i].name, state.optimizer.second_moments()[i]);
+  const SavedShape saved = read_saved_shape(folder);
+  if (saved.batches != state.shape.batches) {
+    // Rounds are counted anew from the sample that the old ones have come to.
+    Progress& progress = state.progress;
+    progress.first_sample = std::min(saved.first_sample, state.shape.num_samples);
+    progress.epoch_batch = 0;
+    progress.micro_step = 0;
   }
+  const OptimizerReader reader(folder / kOptimizerFile);
+  reader.restore_values(state.trainables);
+  reader.restore_owned(state);
 }
 
 void load_weights(const fs::path& folder, Trainables& trainables) {
-  OptimizerReader(folder / kOptimizerFile).restore_weights(trainables);
+  OptimizerReader(folder / kOptimizerFile).restore_values(trainables);
 }
 
 }  // namespace llava::train

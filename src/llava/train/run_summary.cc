@@ -15,7 +15,7 @@ void finish_run(FinishedRun run, RunReporter& reporter) {
   const OptimizationArguments& o = run.config.optimization;
   const auto steps = static_cast<double>(progress.global_step);
   const double samples = o.max_steps > 0
-                             ? steps * o.gradient_accumulation_steps * o.per_device_train_batch_size
+                             ? steps * static_cast<double>(run.samples_per_step)
                              : static_cast<double>(run.num_samples) * o.num_train_epochs;
   Json summary = {{"train_runtime", round_decimals(run.seconds, 4)},
                   {"train_samples_per_second", round_decimals(samples / run.seconds, 3)},

@@ -19,6 +19,7 @@ struct FinishedRun {
   double mean_loss = 0;
   double seconds = 0;
   int64_t num_samples = 0;  ///< of an epoch
+  int64_t samples_per_step = 0;
 };
 
 /// Reports the summary and writes trainer_state.json and training_args.json.

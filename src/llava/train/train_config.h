@@ -279,6 +279,9 @@ struct RunArguments {
   bool dataloader_persistent_workers = false;
   bool remove_unused_columns = false;
   bool disable_tqdm = false;
+  int32_t num_processes = 1;
+  std::string grad_reduce_dtype = "model";
+  int32_t ddp_timeout = 1800;
   int32_t local_rank = -1;
   std::string device = "cpu";
   int32_t threads = 0;
@@ -335,6 +338,17 @@ struct RunArguments {
             "accepted; the threads always live as long as the run");
     v.field("remove-unused-columns", remove_unused_columns, "accepted; without effect");
     v.field("disable-tqdm", disable_tqdm, "no progress bar");
+    v.field(
+        "num-processes", num_processes,
+        "start so many processes on this machine, each with micro-batches of its own; 0: as many "
+        "as make the steps of one sooner, by a short measurement. Without the flag a "
+        "launcher's, by RANK and WORLD_SIZE",
+        in_range(0, 1024));
+    v.field("grad-reduce-dtype", grad_reduce_dtype,
+            "type in which processes send each other gradients: the model's, or fp32",
+            one_of({"model", "fp32"}));
+    v.field("ddp-timeout", ddp_timeout,
+            "seconds that a process waits for the others before it gives up", at_least(1));
     v.field("local-rank", local_rank, "set by launchers");
     v.field("device", device, "cpu, cuda, cuda:N or mps");
     v.field("threads", threads, "threads to compute with; 0: one per core, or LLAVA_THREADS",

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 namespace llava::train {
 namespace {
@@ -20,35 +22,44 @@ std::string python_text(double value) {
 
 }  // namespace
 
-void LossMeter::add(float micro_loss, int64_t num_steps) {
+void LossMeter::add(float micro_loss, int64_t num_steps, int32_t rank) {
+  float& sum = sums_[static_cast<std::size_t>(rank)];
   const float share = micro_loss / static_cast<float>(accumulation_);
   if (filters_nan_ && !std::isfinite(share)) {
-    sum_ += sum_ / static_cast<float>(1 + num_steps - last_taken_step_);
+    sum += sum / static_cast<float>(1 + num_steps - last_taken_step_);
   } else {
-    sum_ += share;
+    sum += share;
   }
 }
 
+float LossMeter::mean_sum() const {
+  return std::accumulate(sums_.begin(), sums_.end(), 0.0f) / static_cast<float>(sums_.size());
+}
+
 double LossMeter::take_mean(int64_t num_steps) {
-  const auto sum = static_cast<double>(sum_);
+  const auto sum = static_cast<double>(mean_sum());
   const int64_t steps = std::max<int64_t>(1, num_steps - last_taken_step_);
   total_ += sum;
-  sum_ = 0;
+  std::ranges::fill(sums_, 0.0f);
   last_taken_step_ = num_steps;
   return sum / static_cast<double>(steps);
 }
 
 double LossMeter::total_mean(int64_t num_steps) const {
-  return (total_ + static_cast<double>(sum_)) /
+  return (total_ + static_cast<double>(mean_sum())) /
          static_cast<double>(std::max<int64_t>(1, num_steps));
 }
 
 nlohmann::json LossMeter::save() const {
-  return {{"sum", sum_}, {"total", total_}, {"last_taken_step", last_taken_step_}};
+  return {{"sums", sums_}, {"total", total_}, {"last_taken_step", last_taken_step_}};
 }
 
 void LossMeter::restore(const nlohmann::json& saved) {
-  sum_ = saved.at("sum").get<float>();
+  auto sums = saved.at("sums").get<std::vector<float>>();
+  const std::size_t num_ranks = sums_.size();
+  sums_ = std::move(sums);
+  if (sums_.empty()) sums_.assign(1, 0.0f);
+  if (sums_.size() != num_ranks) sums_.assign(num_ranks, mean_sum());
   total_ = saved.at("total").get<double>();
   last_taken_step_ = saved.at("last_taken_step").get<int64_t>();
 }

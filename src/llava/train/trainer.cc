@@ -5,9 +5,12 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include "llava/backend/torch/torch_tensor.h"
 #include "llava/core/log.h"
@@ -53,16 +56,25 @@ std::vector<ParameterGroup> groups_of(const TrainerParts& parts) {
   return groups;
 }
 
+// The same groups, of the parts of the parameters that this rank owns.
+std::vector<ParameterGroup> groups_of_owned(std::vector<ParameterGroup> groups,
+                                            ParameterShards& shards) {
+  for (ParameterGroup& group : groups) {
+    std::vector<std::size_t> owned;
+    for (std::size_t i = 0; i < shards.owned().size(); ++i) {
+      if (std::ranges::find(group.members, shards.parameter_of(i)) != group.members.end()) {
+        owned.push_back(i);
+      }
+    }
+    group.members = std::move(owned);
+  }
+  return groups;
+}
+
 LrSchedule schedule_of(const TrainerParts& parts, const StepPlan& plan) {
   const OptimizationArguments& o = parts.config.optimization;
   return {parts.deepspeed.has_warmup_scheduler ? "deepspeed_warmup" : o.lr_scheduler_type,
           plan.num_steps, plan.num_warmup_steps, o.learning_rate};
-}
-
-StepPlan plan_of(const TrainerParts& parts) {
-  const OptimizationArguments& o = parts.config.optimization;
-  return plan_steps(parts.data.batches_per_epoch(), o.gradient_accumulation_steps,
-                    o.num_train_epochs, o.max_steps, o.warmup_ratio, o.warmup_steps);
 }
 
 // What the published software counts for its `total_flos`: parameters of no embedding.
@@ -91,21 +103,25 @@ double parameters_without_embeddings(model::LlavaModel& model) {
 
 Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
-      plan_(plan_of(parts)),
+      plan_(parts.plan),
       num_epochs_(
           parts.config.optimization.max_steps > 0
               ? (plan_.num_steps + plan_.steps_per_epoch - 1) / plan_.steps_per_epoch
               : static_cast<int64_t>(std::ceil(parts.config.optimization.num_train_epochs))),
-      gradients_(parts.trainables.parameters),
-      optimizer_(parts.trainables.parameters, groups_of(parts),
+      shards_(parts.trainables.parameters, parts.group),
+      groups_(groups_of(parts)),
+      gradients_(parts.trainables.parameters, shards_,
+                 parts.config.run.grad_reduce_dtype == "model"),
+      optimizer_(shards_.owned(), groups_of_owned(groups_, shards_),
                  {.beta1 = parts.config.optimization.adam_beta1,
                   .beta2 = parts.config.optimization.adam_beta2,
                   .epsilon = parts.config.optimization.adam_epsilon}),
       schedule_(schedule_of(parts, plan_)),
       losses_(parts.config.optimization.gradient_accumulation_steps,
-              parts.config.run.logging_nan_inf_filter),
+              parts.config.run.logging_nan_inf_filter, parts.batches_per_round),
       scale_(parts.config.optimization.fp16),
-      state_{progress_, losses_, scale_, optimizer_, parts.trainables},
+      state_{progress_,        losses_, scale_,      optimizer_,
+             parts.trainables, shards_, parts.group, parts_.shape},
       pass_options_{.recomputes_layers = parts.config.optimization.gradient_checkpointing,
                     .trains_vision_tower =
                         parts.config.optimization.tune_vision_tower ||
@@ -124,9 +140,8 @@ Trainer::Trainer(const TrainerParts& parts)
 void Trainer::resume(const std::filesystem::path& checkpoint) {
   load_checkpoint(checkpoint, parts_.config, state_);
   // The epochs before are asked for again: the order of samples goes on from its generators.
-  for (int64_t epoch = 0; epoch < progress_.epoch; ++epoch) {
-    parts_.data.start_epoch(parts_.data.batches_per_epoch());
-  }
+  for (int64_t epoch = 0; epoch < progress_.epoch; ++epoch) parts_.data.skip_epoch();
+  if (!parts_.group.is_first()) return;
   log_info("resumed", {{"checkpoint", checkpoint.string()},
                        {"step", std::to_string(progress_.global_step)},
                        {"of", std::to_string(plan_.num_steps)}});
@@ -148,37 +163,46 @@ bool Trainer::is_over() const {
 
 void Trainer::load_best() {
   if (!parts_.config.run.load_best_model_at_end || progress_.best_checkpoint.empty()) return;
+  parts_.group.wait_for_all();  // rank 0 may be writing it
   load_weights(progress_.best_checkpoint, parts_.trainables);
+  if (!parts_.group.is_first()) return;
   log_info("best_model", {{"checkpoint", progress_.best_checkpoint},
                           {"eval_loss", fmt::format("{}", *progress_.best_metric)}});
 }
 
 bool Trainer::run_epoch(const std::function<bool()>& stop_requested) {
   const RunArguments& run = parts_.config.run;
-  const int64_t batches = parts_.data.batches_per_epoch();
-  parts_.data.start_epoch(run.ignore_data_skip ? 0 : progress_.epoch_batch);
-  while (progress_.epoch_batch < batches) {
-    MicroBatch batch = take(parts_.data.next_batch());
+  const int64_t rounds = parts_.data.rounds_from(progress_.first_sample);
+  parts_.data.start_epoch({.first_sample = run.ignore_data_skip ? 0 : progress_.first_sample,
+                           .num_skipped = run.ignore_data_skip ? 0 : progress_.epoch_batch,
+                           .round_of_run = progress_.micro_step});
+  while (progress_.epoch_batch < rounds) {
+    const std::vector<SamplePtr> samples = parts_.data.next_batch();
+    std::optional<MicroBatch> batch;
+    if (!samples.empty()) batch = take(samples);
     ++progress_.epoch_batch;
     ++progress_.micro_step;
-    progress_.total_flos += flos_of(batch);
-    if (reduces_by_token_) {
-      pending_.push_back(std::move(batch));
-    } else {
-      run_micro_batch(batch, 0);
+    progress_.num_batches += parts_.batches_per_round;
+    if (batch && reduces_by_token_) {
+      pending_.push_back(std::move(*batch));
+    } else if (batch) {
+      run_micro_batch(*batch, 0);
     }
-    if (!is_step_due(batches)) continue;
+    if (!is_step_due(rounds)) continue;
     finish_step();
     if (is_over()) break;
-    if (stop_requested && stop_requested()) {
+    if (stop_requested && parts_.group.any(stop_requested())) {
       checkpoint();
       return false;
     }
   }
-  if (progress_.epoch_batch >= batches) {
+  if (progress_.epoch_batch >= rounds) {
     ++progress_.epoch;
     progress_.epoch_batch = 0;
+    progress_.first_sample = 0;
   }
+  // What is left for the first step of the next epoch counts for this one's report, as published.
+  if (!is_over()) exchange_results(0);
   if (run.logging_strategy == "epoch") report();
   if (run.evaluation_strategy == "epoch") evaluate();
   if (run.save_strategy == "epoch") checkpoint();
@@ -191,58 +215,132 @@ Trainer::MicroBatch Trainer::take(const std::vector<SamplePtr>& samples) const {
   return {.samples = samples,
           .flat = data::make_flat_batch(pointers, parts_.config.optimization.model_max_length,
                                         parts_.config.shares_prefixes()),
-          .number = progress_.micro_step};
+          .round = progress_.micro_step,
+          .number = progress_.num_batches +
+                    (parts_.batches_per_round > 1 ? int64_t{parts_.group.rank()} : 0)};
 }
 
 // The published rule: the count of micro-batches runs across epochs, but an epoch that is shorter
 // than a step ends with one.
-bool Trainer::is_step_due(int64_t batches_in_epoch) const {
+bool Trainer::is_step_due(int64_t rounds) const {
   const int64_t accumulation = parts_.config.optimization.gradient_accumulation_steps;
   return progress_.micro_step % accumulation == 0 ||
-         (batches_in_epoch <= accumulation && progress_.epoch_batch == batches_in_epoch);
+         (parts_.data.rounds_per_epoch() <= accumulation && progress_.epoch_batch == rounds);
 }
 
 void Trainer::run_micro_batch(const MicroBatch& batch, double tokens_of_step) {
   *parts_.trainables.lora.clock = {.is_training = true,
                                    .micro_step = static_cast<uint32_t>(batch.number)};
   const auto num_labels = static_cast<double>(batch.flat.targets.size());
-  const double accumulation = parts_.config.optimization.gradient_accumulation_steps;
+  const double batches_of_step =
+      static_cast<double>(parts_.config.optimization.gradient_accumulation_steps) *
+      parts_.batches_per_round;
   float mean = std::numeric_limits<float>::quiet_NaN();
   const at::Tensor sum = summed_loss(parts_.ctx, parts_.model, batch.flat, pass_options_);
   if (sum.defined()) {
     mean = (sum.detach() / num_labels).item<float>();
-    has_bad_loss_ = has_bad_loss_ || !std::isfinite(mean);
     const double weight =
-        reduces_by_token_ ? 1.0 / tokens_of_step : 1.0 / (num_labels * accumulation);
+        reduces_by_token_ ? 1.0 / tokens_of_step : 1.0 / (num_labels * batches_of_step);
     (sum * (weight * scale_.value())).backward();
     gradients_.collect();
   }
-  losses_.add(reduces_by_token_ && sum.defined()
-                  ? static_cast<float>(static_cast<double>(mean) * num_labels * accumulation /
-                                       tokens_of_step)
-                  : mean,
-              progress_.global_step);
-  counts_.tokens += batch.flat.num_tokens();
-  counts_.label_tokens += static_cast<int64_t>(batch.flat.targets.size());
-  counts_.micro_losses.push_back(mean);
+  results_.push_back(result_of(batch, mean));
+}
+
+Trainer::MicroResult Trainer::result_of(const MicroBatch& batch, double mean_loss) const {
+  MicroResult result{.round = batch.round,
+                     .mean_loss = mean_loss,
+                     .num_tokens = static_cast<double>(batch.flat.num_tokens()),
+                     .num_labels = static_cast<double>(batch.flat.targets.size()),
+                     .flos = flos_of(batch)};
   for (const SamplePtr& sample : batch.samples) {
-    counts_.ignored_samples += data::num_trained(*sample) == 0 ? 1 : 0;
-    counts_.sample_indices.push_back(sample->index);
-    held_samples_.push_back(sample);
+    result.ignored_samples += data::num_trained(*sample) == 0 ? 1 : 0;
+    result.samples.push_back(sample->index);
+  }
+  return result;
+}
+
+std::vector<Trainer::MicroResult> Trainer::gather_results() {
+  std::vector<double> mine;
+  for (const MicroResult& result : results_) {
+    mine.insert(mine.end(), {static_cast<double>(result.round), result.mean_loss, result.num_tokens,
+                             result.num_labels, result.ignored_samples, result.flos,
+                             static_cast<double>(result.samples.size())});
+    mine.insert(mine.end(), result.samples.begin(), result.samples.end());
+  }
+  results_.clear();
+  std::vector<MicroResult> all;
+  for (const std::vector<double>& of_rank : parts_.group.gather(mine)) {
+    for (auto value = of_rank.begin(); value != of_rank.end();) {
+      MicroResult& result = all.emplace_back();
+      result.round = static_cast<int64_t>(*value++);
+      result.mean_loss = *value++;
+      result.num_tokens = *value++;
+      result.num_labels = *value++;
+      result.ignored_samples = *value++;
+      result.flos = *value++;
+      for (auto count = static_cast<int64_t>(*value++); count > 0; --count) {
+        result.samples.push_back(static_cast<int64_t>(*value++));
+      }
+    }
+  }
+  std::ranges::stable_sort(all, {}, &MicroResult::round);
+  return all;
+}
+
+void Trainer::count(const std::vector<MicroResult>& results, double tokens_of_step) {
+  const double batches_of_step =
+      static_cast<double>(parts_.config.optimization.gradient_accumulation_steps) *
+      parts_.batches_per_round;
+  int32_t rank = 0;  // the results of a round are in the order of the ranks
+  for (const MicroResult& result : results) {
+    const double mean = result.mean_loss;
+    losses_.add(static_cast<float>(reduces_by_token_ && result.num_labels > 0
+                                       ? mean * result.num_labels * batches_of_step / tokens_of_step
+                                       : mean),
+                progress_.global_step, rank);
+    rank = (rank + 1) % parts_.batches_per_round;
+    progress_.total_flos += result.flos;
+    counts_.tokens += static_cast<int64_t>(result.num_tokens);
+    counts_.label_tokens += static_cast<int64_t>(result.num_labels);
+    counts_.ignored_samples += static_cast<int64_t>(result.ignored_samples);
+    counts_.micro_losses.push_back(static_cast<float>(mean));
+    counts_.sample_indices.insert(counts_.sample_indices.end(), result.samples.begin(),
+                                  result.samples.end());
   }
 }
 
+void Trainer::exchange_results(double tokens_of_step) {
+  const std::vector<MicroResult> results = gather_results();
+  count(results, tokens_of_step);
+  step_results_.insert(step_results_.end(), results.begin(), results.end());
+}
+
+double Trainer::sum_tokens_of_step() {
+  double tokens = 0;
+  for (const MicroBatch& batch : pending_) {
+    tokens += static_cast<double>(batch.flat.targets.size());
+  }
+  parts_.group.sum({&tokens, 1});
+  return tokens;
+}
+
 void Trainer::finish_step() {
+  double tokens_of_step = 0;
   if (reduces_by_token_) {
-    double tokens = 0;
-    for (const MicroBatch& batch : pending_) {
-      tokens += static_cast<double>(batch.flat.targets.size());
-    }
-    for (const MicroBatch& batch : pending_) run_micro_batch(batch, tokens);
+    tokens_of_step = sum_tokens_of_step();
+    for (const MicroBatch& batch : pending_) run_micro_batch(batch, tokens_of_step);
     pending_.clear();
   }
+  gradients_.reduce();
   if (scale_.is_on()) gradients_.scale(1.0 / scale_.value());
-  const double norm = gradients_.norm();
+  double squared_norm = gradients_.squared_norm();
+  parts_.group.sum({&squared_norm, 1});
+  const double norm = std::sqrt(squared_norm);
+  exchange_results(tokens_of_step);
+  const bool has_bad_loss = std::ranges::any_of(step_results_, [](const MicroResult& result) {
+    return result.num_labels > 0 && !std::isfinite(result.mean_loss);
+  });
   counts_.gradient_norm = norm;
   bool takes_step = true;
   const bool has_overflowed = scale_.is_on() && !std::isfinite(norm);
@@ -250,10 +348,10 @@ void Trainer::finish_step() {
   if (has_overflowed) {
     // Not a fault of the data: the scale was too large.
     takes_step = false;
-  } else if (checks_finite() && (has_bad_loss_ || !std::isfinite(norm))) {
+  } else if (checks_finite() && (has_bad_loss || !std::isfinite(norm))) {
     if (parts_.config.optimization.on_nonfinite == "stop" ||
         ++num_skipped_in_a_row_ == kMostSkippedInARow) {
-      stop_on_nonfinite(has_bad_loss_ ? "loss" : "gradient");
+      stop_on_nonfinite(has_bad_loss ? "loss" : "gradient");
     }
     takes_step = false;
   } else {
@@ -264,18 +362,22 @@ void Trainer::finish_step() {
       const double factor = *clipping / (norm + 1e-6);
       if (factor < 1.0) gradients_.scale(factor);
     }
-    optimizer_.step(gradients_.all(), rates_at(progress_.global_step));
+    optimizer_.step(gradients_.owned(), rates_at(progress_.global_step));
+    shards_.share_values();
   } else {
     ++counts_.skipped_steps;
     ++progress_.skipped_steps;
   }
   gradients_.clear();
-  held_samples_.clear();
-  has_bad_loss_ = false;
+  step_results_.clear();
   ++progress_.global_step;
-  progress_.epochs_done = static_cast<double>(progress_.epoch) +
-                          static_cast<double>(progress_.epoch_batch) /
-                              static_cast<double>(parts_.data.batches_per_epoch());
+  // The published fraction; behind a change of the batches it is that of what was left.
+  const double before =
+      static_cast<double>(progress_.first_sample) / static_cast<double>(parts_.shape.num_samples);
+  progress_.epochs_done =
+      static_cast<double>(progress_.epoch) + before +
+      (1.0 - before) * (static_cast<double>(progress_.epoch_batch) /
+                        static_cast<double>(parts_.data.rounds_from(progress_.first_sample)));
   after_step();
 }
 
@@ -289,7 +391,7 @@ void Trainer::after_step() {
     report();
   }
   if (is_due(run.evaluation_strategy, eval_steps_)) evaluate();
-  parts_.reporter.update_progress(step);
+  if (parts_.reporter != nullptr) parts_.reporter->update_progress(step);
   if (is_due(run.save_strategy, save_steps_)) checkpoint();
 }
 
@@ -301,7 +403,7 @@ void Trainer::report() {
                  .loss = round_decimals(losses_.take_mean(step), 4),
                  .learning_rate = rates_at(step).front()};
   progress_.log_history.push_back(to_json(entry));
-  parts_.reporter.report(entry, counts_);
+  if (parts_.reporter != nullptr) parts_.reporter->report(entry, counts_);
   counts_ = {};
 }
 
@@ -309,24 +411,28 @@ void Trainer::evaluate() {
   if (parts_.evaluation == nullptr) return;
   const at::NoGradGuard no_grad;
   parts_.trainables.lora.clock->is_training = false;
-  double sum = 0;
-  double num_samples = 0;
-  parts_.evaluation->start_epoch(0);
-  const int64_t batches = parts_.evaluation->batches_per_epoch();
-  for (int64_t i = 0; i < batches; ++i) {
-    const MicroBatch batch = take(parts_.evaluation->next_batch());
+  std::array<double, 2> sums{};  // of losses, of samples
+  parts_.evaluation->start_epoch({});
+  const int64_t rounds = parts_.evaluation->rounds_per_epoch();
+  for (int64_t i = 0; i < rounds; ++i) {
+    const std::vector<SamplePtr> samples = parts_.evaluation->next_batch();
+    if (samples.empty()) continue;
+    const MicroBatch batch = take(samples);
     const at::Tensor loss = summed_loss(parts_.ctx, parts_.model, batch.flat, pass_options_);
     if (!loss.defined()) continue;
     // As published: the mean over samples of the mean loss of their batch.
     const auto size = static_cast<double>(batch.samples.size());
-    sum += size * loss.item<double>() / static_cast<double>(batch.flat.targets.size());
-    num_samples += size;
+    sums[0] += size * loss.item<double>() / static_cast<double>(batch.flat.targets.size());
+    sums[1] += size;
   }
-  const double loss = num_samples > 0 ? sum / num_samples : std::nan("");
+  parts_.group.sum(sums);
+  const double loss = sums[1] > 0 ? sums[0] / sums[1] : std::nan("");
   const double epoch = round_decimals(progress_.epochs_done, 2);
   progress_.log_history.push_back(
       {{"eval_loss", loss}, {"epoch", epoch}, {"step", progress_.global_step}});
-  parts_.reporter.report_evaluation(progress_.global_step, epoch, loss);
+  if (parts_.reporter != nullptr) {
+    parts_.reporter->report_evaluation(progress_.global_step, epoch, loss);
+  }
   if (!progress_.best_metric || loss < *progress_.best_metric) {
     progress_.best_metric = loss;
     progress_.best_step = progress_.global_step;
@@ -348,9 +454,8 @@ void Trainer::checkpoint() {
 
 std::vector<double> Trainer::rates_at(int64_t step) const {
   const double factor = schedule_.factor(step - progress_.skipped_steps);
-  const std::vector<ParameterGroup>& groups = optimizer_.groups();
   std::vector<double> rates;
-  for (const ParameterGroup& group : groups) rates.push_back(group.base_rate * factor);
+  for (const ParameterGroup& group : groups_) rates.push_back(group.base_rate * factor);
   const bool misassigns =
       parts_.deepspeed.is_given && parts_.config.compat() == Compat::kReference && step > 0;
   if (!misassigns) return rates;
@@ -358,8 +463,8 @@ std::vector<double> Trainer::rates_at(int64_t step) const {
   // them by position.
   std::size_t position = 0;
   std::vector<double> shifted = rates;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    if (!groups[g].members.empty()) shifted[g] = rates[position++];
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    if (!groups_[g].members.empty()) shifted[g] = rates[position++];
   }
   return shifted;
 }
@@ -368,8 +473,10 @@ bool Trainer::checks_finite() const { return parts_.config.compat() == Compat::k
 
 void Trainer::stop_on_nonfinite(const char* what) const {
   std::string names;
-  for (const SamplePtr& sample : held_samples_) {
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", sample->index);
+  for (const MicroResult& result : step_results_) {
+    for (const int64_t sample : result.samples) {
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", sample);
+    }
   }
   fail(ErrorCode::kInvalidArgument,
        "step {}: the {} is no finite number; the weights are as they were before the step. Its "

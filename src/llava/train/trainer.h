@@ -30,11 +30,21 @@ struct TrainerParts {
   Trainables& trainables;
   TrainingData& data;
   TrainingData* evaluation = nullptr;  ///< held-out data; null: none
-  RunReporter& reporter;
+  RunReporter* reporter = nullptr;     ///< rank 0 has one
+  RankGroup& group;
+  /// Micro-batches of a round of the data: one for each rank, or one where they take turns.
+  int32_t batches_per_round = 1;
+  /// Steps of the run; a resumed one may have others than its flags alone say.
+  StepPlan plan;
+  /// What a checkpoint says of how the data are cut.
+  DataShape shape;
   const std::string& base_sha256;  ///< ModelToSave::base_sha256
   FeatureCache* features = nullptr;
 };
 
+/// With several ranks each has a trainer, and all do the same: every decision is made from what
+/// they have told each other. Rank 0 alone reports and writes.
+///
 /// Threads: one thread.
 /// Source: transformers 4.37 `trainer.py`; docs/training.md.
 class Trainer {
@@ -51,6 +61,7 @@ class Trainer {
 
   const Progress& progress() const { return progress_; }
   const StepPlan& plan() const { return plan_; }
+  int64_t samples_per_step() const { return parts_.shape.batches.samples_per_step(); }
   int64_t num_epochs() const { return num_epochs_; }
   /// The published `train_loss`: mean over all steps.
   double mean_loss() const { return losses_.total_mean(progress_.global_step); }
@@ -60,13 +71,30 @@ class Trainer {
   struct MicroBatch {
     std::vector<SamplePtr> samples;
     data::FlatBatch flat;
-    int64_t number = 0;  ///< micro-batches of this rank before
+    int64_t round = 0;   ///< of the run
+    int64_t number = 0;  ///< micro-batches of the run before, of all ranks
+  };
+  // What is left of a micro-batch after its backward pass; the ranks tell each other.
+  struct MicroResult {
+    int64_t round = 0;
+    double mean_loss = 0;  // nan without labels
+    double num_tokens = 0;
+    double num_labels = 0;
+    double ignored_samples = 0;
+    double flos = 0;
+    std::vector<int64_t> samples;
   };
 
   bool run_epoch(const std::function<bool()>& stop_requested);
   MicroBatch take(const std::vector<SamplePtr>& samples) const;
+  MicroResult result_of(const MicroBatch& batch, double mean_loss) const;
+  // Brings this rank's results to all of them, which count them in the order of the data.
+  void exchange_results(double tokens_of_step);
+  std::vector<MicroResult> gather_results();
+  void count(const std::vector<MicroResult>& results, double tokens_of_step);
+  double sum_tokens_of_step();
   void run_micro_batch(const MicroBatch& batch, double tokens_of_step);
-  bool is_step_due(int64_t batches_in_epoch) const;
+  bool is_step_due(int64_t rounds) const;
   void finish_step();
   void after_step();
   void report();
@@ -82,6 +110,9 @@ class Trainer {
   TrainerParts parts_;
   StepPlan plan_;
   int64_t num_epochs_;
+  ParameterShards shards_;
+  /// Of whole parameters; the optimiser has those of this rank's parts.
+  std::vector<ParameterGroup> groups_;
   Gradients gradients_;
   AdamW optimizer_;
   LrSchedule schedule_;
@@ -96,8 +127,8 @@ class Trainer {
   int64_t eval_steps_;
   // Of the step in progress.
   std::vector<MicroBatch> pending_;
-  std::vector<SamplePtr> held_samples_;
-  bool has_bad_loss_ = false;
+  std::vector<MicroResult> results_;       // of this rank, not yet exchanged
+  std::vector<MicroResult> step_results_;  // of all ranks
   int32_t num_skipped_in_a_row_ = 0;
   StepCounts counts_;
   double parameters_without_embeddings_ = 0;

@@ -17,6 +17,7 @@
 #include "llava/core/json.h"
 #include "llava/data/length_groups.h"
 #include "llava/data/picture_groups.h"
+#include "llava/data/rank_batches.h"
 #include "support/paths.h"
 
 namespace llava::data {
@@ -117,6 +118,17 @@ TEST(EpochOrder, SharesBatchesAmongRanks) {
   EXPECT_EQ(rank_batches(all.first(5), {.batch_size = 2}, 0), (Batches{{0, 1}, {2, 3}, {4}}));
 }
 
+// What a resumed run with other batches does: the rest of the epoch is cut anew.
+TEST(EpochOrder, BeginsInTheMiddle) {
+  const Order order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const BatchShare share{.batch_size = 2, .world_size = 2, .first_sample = 3};
+  EXPECT_EQ(num_rank_batches(10, share), 2);
+  EXPECT_EQ(rank_batches(order, share, 0), (Batches{{3, 4}, {7, 8}}));
+  EXPECT_EQ(rank_batches(order, share, 1), (Batches{{5, 6}, {9, 0}}));
+  EXPECT_EQ(num_rank_batches(10, {.batch_size = 4, .first_sample = 10}), 0);
+  EXPECT_THROW(num_rank_batches(10, {.batch_size = 4, .first_sample = 11}), Error);
+}
+
 TEST(EpochOrder, FillsRanksFromLittleData) {
   const Order order = {5, 6, 7};
   const BatchShare share{.batch_size = 2, .world_size = 4};
@@ -136,13 +148,16 @@ TEST(EpochOrder, AgreesWithThePublishedSamplers) {
                                .accumulation = item.at("accumulation").get<int32_t>(),
                                .seed = item.at("seed").get<uint64_t>(),
                                .grouping = grouping_of(item.at("grouping").get<std::string>()),
-                               .drop_last = item.at("drop_last").get<bool>(),
                                .lengths = item.at("lengths").get<std::vector<int32_t>>()};
+    const BatchShare share{.batch_size = options.batch_size,
+                           .world_size = options.world_size,
+                           .drop_last = item.at("drop_last").get<bool>()};
     for (int32_t rank = 0; rank < options.world_size; ++rank) {
       EpochOrder order(options);
       for (const Json& epoch : item.at("ranks").at(static_cast<std::size_t>(rank))) {
-        const Batches batches = order.next_epoch(rank);
-        EXPECT_EQ(static_cast<int64_t>(batches.size()), order.batches_per_rank());
+        const Batches batches = rank_batches(order.next_order(), share, rank);
+        EXPECT_EQ(static_cast<int64_t>(batches.size()),
+                  num_rank_batches(options.num_samples, share));
         ASSERT_EQ(batches, epoch.get<Batches>())
             << item.at("grouping") << " of " << item.at("name") << ", batches of "
             << options.batch_size << ", rank " << rank << " of " << options.world_size;

@@ -6,7 +6,6 @@
 #include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <vector>
 
 namespace llava::train {
@@ -17,20 +16,24 @@ TEST(GradientsTest, SumsMeasuresAndScales) {
   parameters.push_back(make_parameter("a.weight", at::ones({3}), at::kFloat));
   parameters.push_back(make_parameter("b.weight", at::ones({4}), at::kBFloat16));
   parameters.push_back(make_parameter("unused.weight", at::ones({2}), at::kFloat));
-  Gradients gradients(parameters);
+  RankGroup alone;
+  ParameterShards shards(parameters, alone);
+  Gradients gradients(parameters, shards, /*sends_value_type=*/true);
   for (int i = 0; i < 2; ++i) {
     ((parameters[0].value * 2).sum() + (parameters[1].value * 3).sum().to(at::kFloat)).backward();
     gradients.collect();
   }
-  EXPECT_TRUE(gradients.all()[0].equal(at::full({3}, 4.0f)));
-  EXPECT_TRUE(gradients.all()[1].equal(at::full({4}, 6.0f)));
+  gradients.reduce();
+  EXPECT_TRUE(gradients.owned()[0].equal(at::full({3}, 4.0f)));
+  EXPECT_TRUE(gradients.owned()[1].equal(at::full({4}, 6.0f)));
   // Of what no backward pass reached there are zeros: moments decay all the same.
-  EXPECT_TRUE(gradients.all()[2].equal(at::full({2}, 0.0f)));
-  EXPECT_NEAR(gradients.norm(), std::sqrt(3 * 16.0 + 4 * 36.0), 1e-6);
+  EXPECT_TRUE(gradients.owned()[2].equal(at::full({2}, 0.0f)));
+  EXPECT_NEAR(gradients.squared_norm(), 3 * 16.0 + 4 * 36.0, 1e-6);
   gradients.scale(0.5);
-  EXPECT_TRUE(gradients.all()[0].equal(at::full({3}, 2.0f)));
+  EXPECT_TRUE(gradients.owned()[0].equal(at::full({3}, 2.0f)));
   gradients.clear();
-  EXPECT_EQ(gradients.norm(), 0.0);
+  gradients.reduce();
+  EXPECT_EQ(gradients.squared_norm(), 0.0);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace llava::train {
 namespace {
@@ -39,6 +40,21 @@ TEST(LossMeterTest, MeansOverStepsAndOverTheRun) {
   other.restore(losses.save());
   EXPECT_DOUBLE_EQ(other.take_mean(3), 5.0);
   EXPECT_DOUBLE_EQ(other.total_mean(3), 3.0);
+}
+
+// The mean of what the ranks have summed, each with its own replacements.
+TEST(LossMeterTest, HasASumForEachRank) {
+  LossMeter losses(2, true, 2);
+  for (const auto& [rank, loss] : {std::pair{0, 1.0f}, {1, 3.0f}, {0, 2.0f}, {1, kNan}}) {
+    losses.add(loss, 0, rank);
+  }
+  LossMeter same(2, true, 2);
+  LossMeter one(2, true);
+  same.restore(losses.save());
+  one.restore(losses.save());
+  EXPECT_DOUBLE_EQ(losses.take_mean(1), (1.5 + 3.0) / 2);
+  EXPECT_DOUBLE_EQ(same.take_mean(1), (1.5 + 3.0) / 2);
+  EXPECT_DOUBLE_EQ(one.take_mean(1), (1.5 + 3.0) / 2);
 }
 
 TEST(TrainLogTest, LinesAreThePublishedOnes) {
