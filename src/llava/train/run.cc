@@ -16,10 +16,14 @@
 #include "llava/core/hash.h"
 #include "llava/core/json.h"
 #include "llava/core/log.h"
+#include "llava/core/memory_use.h"
 #include "llava/data/check_report.h"
 #include "llava/data/dataset_check.h"
 #include "llava/data/training_inputs.h"
 #include "llava/train/dataset_batches.h"
+#include "llava/train/memory_plan.h"
+#include "llava/train/quantized_base.h"
+#include "llava/train/save_space.h"
 #include "llava/train/trainer.h"
 
 namespace llava::train {
@@ -53,14 +57,23 @@ data::BadSamplePolicy bad_sample_policy(const std::string& name) {
 }
 
 // Looks through the data before anything expensive. Policies that live with bad samples go on.
-void check_data(const TrainConfig& config, const data::ConversationFile& file,
-                const data::SampleMaker& maker, ThreadPool& pool) {
-  if (config.data.skip_data_check) return;
+// Returns the samples' lengths; by words where nothing is looked at.
+std::vector<int32_t> check_data(const TrainConfig& config, const data::ConversationFile& file,
+                                const data::SampleMaker& maker, ThreadPool& pool) {
+  if (config.data.skip_data_check) {
+    try {
+      return file.lengths(data::Grouping::kLength, pool);
+    } catch (const Error&) {
+      // A record that is bad is named when it is due.
+      return std::vector(static_cast<std::size_t>(file.size()),
+                         config.optimization.model_max_length);
+    }
+  }
   ProgressBar bar("checking data");
   data::CheckOptions options{.maker = &maker, .pictures = maker.rules().pictures};
   options.depth = data::PictureDepth::kHeader;
   options.progress = [&bar](uint64_t done, uint64_t total) { bar.update(done, total); };
-  const data::DataReport report = data::check_dataset(file, options, pool);
+  data::DataReport report = data::check_dataset(file, options, pool);
   bar.clear();
   // For `llava train report`.
   write_file_atomically(fs::path(config.run.output_dir) / "data_check.json",
@@ -70,13 +83,13 @@ void check_data(const TrainConfig& config, const data::ConversationFile& file,
             {"trained_tokens", std::to_string(report.num_labels)},
             {"untrained_samples", std::to_string(report.count(data::Trap::kUntrained))},
             {"cut_samples", std::to_string(report.count(data::Trap::kCut))}});
-  if (report.passes()) return;
+  if (report.passes()) return std::move(report.lengths);
   const std::string errors = data::check_report_errors(report);
   // The original does not look, and goes on until a sample stops it.
   const bool is_reference = config.compat() == Compat::kReference;
   if (is_reference || config.data.on_bad_sample != "fail") {
     log_warning("bad_data", {{"errors", errors}, {"policy", config.data.on_bad_sample}});
-    return;
+    return std::move(report.lengths);
   }
   std::string list;
   for (const data::Finding& finding : report.findings) {
@@ -115,6 +128,40 @@ data::OrderOptions order_of(const TrainConfig& config, const data::ConversationF
                            .drop_last = config.run.dataloader_drop_last};
   order.lengths = file.lengths(order.grouping, pool);
   return order;
+}
+
+StepPlan plan_of(const TrainConfig& config, int64_t batches_per_epoch) {
+  const OptimizationArguments& o = config.optimization;
+  return plan_steps(batches_per_epoch, o.gradient_accumulation_steps, o.num_train_epochs,
+                    o.max_steps, o.warmup_ratio, o.warmup_steps);
+}
+
+// Samples of a run's largest micro-batch, without those that cannot be made.
+std::vector<SamplePtr> largest_samples(const TrainConfig& config, const data::OrderOptions& order,
+                                       std::vector<int32_t> lengths, data::SampleSource& source) {
+  for (int32_t& length : lengths) {
+    length = std::min(length, config.optimization.model_max_length);
+  }
+  const int64_t batches = plan_of(config, data::EpochOrder(order).batches_per_rank()).num_steps *
+                          config.optimization.gradient_accumulation_steps;
+  std::vector<SamplePtr> samples;
+  for (const int64_t index : largest_batch(order, lengths, batches)) {
+    if (std::optional<data::Sample> sample = source.get(index)) {
+      samples.push_back(std::make_shared<data::Sample>(*std::move(sample)));
+    }
+  }
+  return samples;
+}
+
+void log_plan(const MemoryPlan& plan) {
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  std::string parts;
+  for (const MemoryPart& part : plan.parts) {
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", part.what, part.num_bytes / kMiB);
+  }
+  log_info(
+      "memory_plan",
+      {{"mib", std::to_string(plan.total() / kMiB)}, {"parts", parts}, {"moment", plan.moment}});
 }
 
 int64_t num_elements(const std::vector<TrainedParameter>& parameters) {
@@ -167,6 +214,8 @@ bool run_training(Context& ctx, const TrainConfig& config,
        .mm_use_im_patch_token = config.model.mm_use_im_patch_token,
        .mm_use_im_start_end = config.model.mm_use_im_start_end});
   data::SampleRules rules = sample_rules(config, place, *tokenizer.tokenizer);
+  // The plan encodes pictures, whatever a cache has of them.
+  const data::SampleMaker plan_maker(*tokenizer.tokenizer, rules);
   std::optional<FeatureCache> features;
   if (!config.data.feature_cache.empty() && place.is_multimodal()) {
     features.emplace(config.data.feature_cache,
@@ -176,12 +225,13 @@ bool run_training(Context& ctx, const TrainConfig& config,
   }
   const data::SampleMaker maker(*tokenizer.tokenizer, std::move(rules));
   const auto file = data::ConversationFile::open(config.data.data_path);
+  data::SampleSource plan_source(file, plan_maker, data::BadSamplePolicy::kSkip);
   std::optional<data::ConversationFile> held_out;
   if (!config.run.eval_data_path.empty()) {
     held_out = data::ConversationFile::open(config.run.eval_data_path);
   }
 
-  check_data(config, file, maker, *ctx.pool);
+  const std::vector<int32_t> lengths = check_data(config, file, maker, *ctx.pool);
   if (config.optimization.tf32) {
     at::globalContext().setAllowTF32CuBLAS(*config.optimization.tf32);
     at::globalContext().setAllowTF32CuDNN(*config.optimization.tf32);
@@ -196,22 +246,39 @@ bool run_training(Context& ctx, const TrainConfig& config,
   record_gradients(ctx.backend, true);
   std::unique_ptr<model::LlavaModel> model;
   {
+    const checkpoint::ModelWeights weights = open_base(place, config, tokenizer);
+    const PlanInputs inputs{.ctx = ctx,
+                            .shape = place.description.config,
+                            .weights = weights,
+                            .present_bytes = memory_use().bytes,
+                            .largest_batch = [&](const TrainConfig& c) {
+                              return largest_samples(c, order_of(c, file, *ctx.pool), lengths,
+                                                     plan_source);
+                            }};
+    const MemoryPlan memory = plan_memory(inputs, config);
+    if (config.run.memory_plan) {
+      fmt::print("{}", to_table(memory, memory_savings(inputs, config, memory)));
+      return true;
+    }
+    log_plan(memory);
+    require_memory(inputs, config, memory);
     ProgressBar bar("loading");
-    model = load_base(ctx, place, config, tokenizer,
+    model = load_base(ctx, place, weights, config,
                       [&](uint64_t done, uint64_t total) { bar.update(done, total); });
   }
+  quantize_base(*model, config, *ctx.pool);
   Trainables trainables = make_trainable(*model, config);
   data::SampleSource source(file, maker, bad_sample_policy(config.data.on_bad_sample));
   DatasetBatches batches(source, order_of(config, file, *ctx.pool),
                          {.num_workers = config.run.dataloader_num_workers});
   std::optional<SequentialBatches> evaluation;
+  std::optional<SampleAnswers> answers;
   if (held_out) {
     evaluation.emplace(*held_out, maker, config.optimization.per_device_eval_batch_size);
+    answers.emplace(*held_out, maker, config.run.eval_predictions,
+                    config.optimization.per_device_eval_batch_size);
   }
-  const StepPlan plan =
-      plan_steps(batches.batches_per_epoch(), config.optimization.gradient_accumulation_steps,
-                 config.optimization.num_train_epochs, config.optimization.max_steps,
-                 config.optimization.warmup_ratio, config.optimization.warmup_steps);
+  const StepPlan plan = plan_of(config, batches.batches_per_epoch());
   const DeepSpeedConfig deepspeed = open_deepspeed_config(
       config, {.num_warmup_steps = plan.num_warmup_steps, .num_steps = plan.num_steps});
   log_info("training",
@@ -232,19 +299,20 @@ bool run_training(Context& ctx, const TrainConfig& config,
                    .trainables = trainables,
                    .data = batches,
                    .evaluation = evaluation ? &*evaluation : nullptr,
+                   .answers = answers ? &*answers : nullptr,
                    .reporter = reporter,
                    .base_sha256 = base_sha256,
                    .features = features ? &*features : nullptr});
   if (checkpoint) trainer.resume(*checkpoint);
+  const ModelToSave result{.config = config,
+                           .place = place,
+                           .model = *model,
+                           .trainables = trainables,
+                           .backend = ctx.backend,
+                           .base_sha256 = base_sha256};
+  require_run_space(result, trainer.num_checkpoints_to_come());
   if (!trainer.run(stop_requested)) return false;
-  write_model_files(config.run.output_dir,
-                    {.config = config,
-                     .place = place,
-                     .model = *model,
-                     .trainables = trainables,
-                     .backend = ctx.backend,
-                     .base_sha256 = base_sha256},
-                    /*is_final=*/true);
+  write_model_files(config.run.output_dir, result, /*is_final=*/true);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   finish(config, trainer, reporter, seconds, file.size());

@@ -16,6 +16,7 @@
 #include "llava/train/lr_schedule.h"
 #include "llava/train/run_reporter.h"
 #include "llava/train/run_state.h"
+#include "llava/train/sample_answers.h"
 #include "llava/train/training_data.h"
 
 namespace llava::train {
@@ -29,7 +30,8 @@ struct TrainerParts {
   model::LlavaModel& model;
   Trainables& trainables;
   TrainingData& data;
-  TrainingData* evaluation = nullptr;  ///< held-out data; null: none
+  TrainingData* evaluation = nullptr;      ///< held-out data; null: none
+  const SampleAnswers* answers = nullptr;  ///< questions of it; null: none
   RunReporter& reporter;
   const std::string& base_sha256;  ///< ModelToSave::base_sha256
   FeatureCache* features = nullptr;
@@ -52,6 +54,8 @@ class Trainer {
   const Progress& progress() const { return progress_; }
   const StepPlan& plan() const { return plan_; }
   int64_t num_epochs() const { return num_epochs_; }
+  /// Checkpoints that the rest of the run will write.
+  int64_t num_checkpoints_to_come() const;
   /// The published `train_loss`: mean over all steps.
   double mean_loss() const { return losses_.total_mean(progress_.global_step); }
 
@@ -71,6 +75,7 @@ class Trainer {
   void after_step();
   void report();
   void evaluate();
+  void answer_questions();
   void checkpoint();
   void load_best();
   bool is_over() const;
@@ -101,6 +106,7 @@ class Trainer {
   int32_t num_skipped_in_a_row_ = 0;
   StepCounts counts_;
   double parameters_without_embeddings_ = 0;
+  int64_t answered_step_ = -1;
 };
 
 }  // namespace llava::train
