@@ -6,7 +6,7 @@ Runs the original trainer (llava-torch 1.2.2.post1, transformers 4.37.2, acceler
 processor, on the tiny checkpoints and pictures of tests/golden. Needs the environment that scripts/setup --original makes, and peft
 0.10.0 (installed without its dependencies).
 
-usage: make_runs.py            (in that environment; rewrites tests/train/runs)
+usage: make_runs.py [RUN...]   (in that environment; rewrites tests/train/runs, or makes these runs of it anew)
 """
 
 import json
@@ -51,6 +51,10 @@ RUNS = {
         "flags": {"version": "llava_llama_2", "data_path": "train/data/mix.json", "freeze_mm_mlp_adapter": True, "max_steps": 7,
                   "learning_rate": 3e-4, "weight_decay": 0.0, "warmup_ratio": 0.2, "lr_scheduler_type": "polynomial", "max_grad_norm": 0.5,
                   "model_max_length": 215, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 1}},
+    "long": {
+        "about": "fifty steps of the whole model at a high rate, along which differences grow",
+        "flags": {"version": "v1", "data_path": "train/data/mix.json", "image_aspect_ratio": "pad", "max_steps": 50, "learning_rate": 1e-3,
+                  "weight_decay": 0.0, "warmup_ratio": 0.1, "lr_scheduler_type": "cosine", "gradient_accumulation_steps": 1}},
     "ignored": {
         "about": "batches without a trained token: their loss is no number, their gradients are zero",
         "flags": {"version": "v1", "data_path": "train/data/ignored.json", "num_train_epochs": 1, "learning_rate": 1e-3, "weight_decay": 0.1,
@@ -276,22 +280,29 @@ def make_adapter(folder, flags):
         "fan_in_fan_out": False, "inference_mode": True, "init_lora_weights": True}, indent=2) + "\n")
 
 
-def main():
-    if len(sys.argv) > 2:
-        one(sys.argv[1], sys.argv[2])
-        return
+def make_root():
     shutil.rmtree(ROOT, ignore_errors=True)
     (ROOT / "train/data").mkdir(parents=True)
     make_data(ROOT / "train/data")
-    for name, run in RUNS.items():
+
+
+def main():
+    if sys.argv[1:2] == ["--one"]:
+        one(*sys.argv[2:])
+        return
+    if len(sys.argv) == 1:
+        make_root()
+    for name in sys.argv[1:] or RUNS:
+        run = RUNS[name]
         flags = COMMON | run["flags"]
         folder = ROOT / "train" / name
+        shutil.rmtree(folder, ignore_errors=True)
         make_initial(folder / "init", name, flags)
         if flags.get("lora_enable"):
             make_adapter(folder / "init", flags)
         (folder / "run.json").write_text(json.dumps({"about": run["about"], "flags": flags}, indent=1) + "\n")
         for variant in VARIANTS.get(name, ("fp32tower",)):
-            if os.system(f"'{sys.executable}' '{__file__}' {name} {variant}") != 0:
+            if os.system(f"'{sys.executable}' '{__file__}' --one {name} {variant}") != 0:
                 raise SystemExit(f"{name} {variant} failed")
         shutil.rmtree(folder / "init" / "adapter_parameters.pt", ignore_errors=True)
         (folder / "init" / "adapter_parameters.pt").unlink(missing_ok=True)

@@ -5,12 +5,17 @@ usage: options_test.py PROGRAM      models and data: runs/ beside this file
 """
 
 import json
+import math
 import pathlib
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+
+from golden_run import read_safetensors
 
 RUNS = pathlib.Path(__file__).resolve().parent / "runs"
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
@@ -23,11 +28,11 @@ COMMON = {"model_name_or_path": "../../golden/models/base-vicuna", "vision_tower
 LORA = {"lora_enable": True, "lora_r": 4, "lora_dropout": 0.3, "num_train_epochs": 2}
 
 
-def run(output, *switches, **flags):
+def run(output, *switches, before=None, **flags):
     command = [str(PROGRAM), "train", "--output_dir", str(output), *switches]
     for name, value in (COMMON | flags).items():
         command += [f"--{name}", str(value)]
-    return subprocess.run(command, cwd=RUNS, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=RUNS, capture_output=True, text=True, timeout=300, preexec_fn=before)
 
 
 class Options(unittest.TestCase):
@@ -107,6 +112,34 @@ class Options(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stdout.count("eval_loss"), 2)
 
+    def test_held_out_questions_are_answered(self):
+        flags = {"eval_data_path": "train/data/mix.json", "evaluation_strategy": "steps", "eval_steps": 3, "eval_predictions": 3,
+                 "learning_rate": 5e-3, "per_device_eval_batch_size": 2}
+        _, output = self.train(**flags)
+        data = json.loads((RUNS / "train/data/mix.json").read_text())
+        lines = [json.loads(line) for line in (output / "predictions.jsonl").read_text().splitlines()]
+        self.assertEqual([(line["step"], line["sample"]) for line in lines], [(step, f"m{i}") for step in (3, 4) for i in range(3)])
+        for line, sample in zip(lines, data[:3]):
+            question, answer = (turn["value"].replace("<image>", "").strip() for turn in sample["conversations"][:2])
+            self.assertEqual((line["prompt"], line["reference"], line.get("image")), (question, answer, sample.get("image")))
+        # The last ones are by the weights that the folder has: inference, on the other backend, begins them alike.
+        for line in (lines[3], lines[4]):
+            result = subprocess.run([str(PROGRAM), "run", "--model-path", str(output), "--image-file", str(RUNS / "images" / line["image"]),
+                                     "--query", line["prompt"], "--temperature", "0", "--max-new-tokens", "12", "--conv-mode", "v1"],
+                                    capture_output=True, text=True, timeout=300)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertTrue(line["answer"].startswith(result.stdout.strip()), (line["answer"], result.stdout))
+        page = subprocess.run([str(PROGRAM), "train", "report", str(output)], cwd=RUNS, capture_output=True, text=True)
+        self.assertEqual(page.returncode, 0, page.stderr)
+        html = (output / "report.html").read_text()
+        for part in ("data:image/png", data[1]["conversations"][1]["value"]):
+            self.assertIn(part, html)
+        self.assertNotIn("could not be", page.stderr)
+
+    def test_no_held_out_data_no_answers(self):
+        _, output = self.train()
+        self.assertFalse((output / "predictions.jsonl").exists())
+
     def test_the_best_checkpoint_is_the_result(self):
         # A rate that spoils the model: the first evaluation is the best one, and two that are worse end the run.
         flags = {"eval_data_path": "train/data/mix.json", "evaluation_strategy": "steps", "eval_steps": 1, "save_strategy": "steps",
@@ -156,6 +189,106 @@ class Options(unittest.TestCase):
         self.assertNotEqual(clipped[2], free[2])
         config.write_text('{"train_batch_size": 64}')
         self.refuse(2, "train_batch_size is 64", "is 4", deepspeed=config)
+
+    def test_adapters_beside_codes(self):
+        flags = LORA | {"lora_dropout": 0.0}
+        plain, _ = self.train(**flags)
+        losses = {}
+        for name, extra in (("int8", {"bits": 8}), ("nf4", {"bits": 4}), ("fp4", {"bits": 4, "quant_type": "fp4"}),
+                            ("scales", {"bits": 4, "double_quant": False})):
+            steps, output = self.train(**flags, **extra)
+            losses[name] = steps[0][0][0]
+            self.assertAlmostEqual(losses[name], plain[0][0][0], delta=0.5)
+        self.assertEqual(len(set(losses.values())), 4)
+        recomputed, _ = self.train(gradient_checkpointing=True, **flags, **extra)
+        self.assertEqual(steps, recomputed)
+        # The adapters are those of any base.
+        self.train(lora_weight_path=output, **flags)
+        # The original quantises the head as well.
+        quirk, _ = self.train(compat="reference", vision_tower_dtype="fp32", **flags, **extra)
+        self.assertNotEqual(quirk[0][0][0], steps[0][0][0])
+        self.refuse(2, "--bits 5", "16, 8 and 4", bits=5, **flags)
+        self.refuse(2, "--bits 4", "--lora-enable", bits=4)
+        stage3 = self.folder / "zero3.json"
+        stage3.write_text('{"zero_optimization": {"stage": 3}}')
+        self.refuse(2, "stage 3", "--bits 8", bits=8, deepspeed=stage3, **flags)
+
+    def test_memory_is_planned(self):
+        self.number += 1
+        result = run(self.folder / "plan", "--memory-plan")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for part in ("weights", "gradients", "optimiser", "activations", "in all, ", "less with --gradient_checkpointing True"):
+            self.assertIn(part, result.stdout)
+        self.assertFalse((self.folder / "plan/train_log.jsonl").exists())
+
+    def test_what_is_not_supported_is_refused(self):
+        for flag in ({"optim_args": "a=1"}, {"label_smoothing_factor": 0.1}, {"neftune_noise_alpha": 5}, {"torch_compile": True},
+                     {"fsdp": "full_shard", "deepspeed": "zero2.json"}):
+            self.refuse(2, "--" + next(iter(flag)).replace("_", "-"), **flag)
+
+    def test_a_disk_that_is_full_keeps_the_checkpoint_before(self):
+        flags = {"save_strategy": "steps", "save_steps": 1}
+        _, whole = self.train(**flags)
+        output = self.folder / "full"
+        shutil.copytree(whole / "checkpoint-1", output / "checkpoint-1")
+
+        def content():
+            return {path.name: path.read_bytes() for path in (output / "checkpoint-1").iterdir()}
+
+        def limited():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a refused write and not the end of the program
+
+        before = content()
+        bad = run(output, before=limited, **flags)
+        self.assertEqual(bad.returncode, 4, bad.stderr)
+        self.assertIn("tmp-checkpoint-2", bad.stderr)
+        self.assertEqual(before, content())
+        self.assertEqual([path.name for path in output.glob("*checkpoint*")], ["checkpoint-1"])
+        again = run(output, **flags)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual((output / "model.safetensors").read_bytes(), (whole / "model.safetensors").read_bytes())
+
+    def test_room_is_asked_for_first(self):
+        small = self.folder / "small"
+        small.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], capture_output=True).returncode != 0:
+            self.skipTest("a small file system needs the right to mount one")
+        try:
+            result = run(small / "out", save_strategy="steps", save_steps=1)
+            self.assertEqual(result.returncode, 4, result.stderr)
+            for part in ("the result with 4 checkpoints", "MiB of the disk are free", "--save-total-limit"):
+                self.assertIn(part, result.stderr)
+            self.assertEqual(list((small / "out").glob("*checkpoint*")), [])
+        finally:
+            subprocess.run(["umount", str(small)])
+
+    def test_quirks_of_the_original(self):
+        published = {"zero_optimization": {"stage": 2}, "bf16": {"enabled": "auto"}}
+        zero2 = self.folder / "zero2.json"
+        zero2.write_text(json.dumps(published))
+        flags = LORA | {"mm_projector_lr": 0.0, "deepspeed": zero2, "save_strategy": "steps", "save_steps": 1, "vision_tower_dtype": "fp32"}
+
+        def changed(compat):
+            _, output = self.train(compat=compat, **flags)
+            first, last = (read_safetensors(output / f"checkpoint-{step}/optimizer.safetensors") for step in (1, 4))
+            return {part: any(first[name] != last[name] for name in first if name.startswith("master.model.mm_projector") and name.endswith(part))
+                    for part in (".weight", ".bias")}
+
+        # DeepSpeed drops the empty group, and the projector's matrices get the rate of the others.
+        self.assertEqual(changed("reference"), {".weight": True, ".bias": False})
+        self.assertEqual(changed("intended"), {".weight": False, ".bias": False})
+
+        offload = self.folder / "zero3_offload.json"
+        offload.write_text(json.dumps(published | {
+            "optimizer": {"type": "AdamW", "params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"}},
+            "scheduler": {"type": "WarmupLR", "params": {"warmup_min_lr": "auto", "warmup_max_lr": "auto", "warmup_num_steps": "auto"}},
+            "gradient_clipping": "auto"}))
+        for compat in ("reference", "intended"):
+            self.train(compat=compat, deepspeed=offload, warmup_steps=3, lr_scheduler_type="cosine", vision_tower_dtype="fp32")
+            rates = [step["learning_rate"] for step in self.log]
+            for rate, expected in zip(rates, [0, math.log(2) / math.log(3), 1, 1]):
+                self.assertAlmostEqual(rate, 1e-3 * expected, delta=1e-15)
 
     def test_bad_input_is_named(self):
         self.refuse(3, "no-such-base", model_name_or_path="no-such-base")

@@ -4,16 +4,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
-namespace llava::engine {
+#include "llava/core/available_memory.h"
 
-/// Bytes this process may still use: what the system calls available, less if a container limits
-/// the process. Nothing when the system does not say.
-std::optional<int64_t> available_memory_bytes();
+namespace llava::engine {
 
 /// Throws: Error(kResourceExhausted) naming `what`, the bytes needed and the bytes available, when
 /// the system says that they do not fit.

@@ -147,10 +147,8 @@ ComputeTypes compute_types(const TrainConfig& config) {
   return types;
 }
 
-std::unique_ptr<model::LlavaModel> load_base(Context& ctx, BasePlace& place,
-                                             const TrainConfig& config,
-                                             const data::TrainingTokenizer& tokenizer,
-                                             const ProgressCallback& on_progress) {
+checkpoint::ModelWeights open_base(BasePlace& place, const TrainConfig& config,
+                                   const data::TrainingTokenizer& tokenizer) {
   const int32_t num_tokens = tokenizer.tokenizer->size();
   model::LlavaConfig& shape = place.description.config;
   checkpoint::ModelWeights weights;
@@ -176,12 +174,24 @@ std::unique_ptr<model::LlavaModel> load_base(Context& ctx, BasePlace& place,
   weights.sources = checkpoint::fit_tables(std::move(weights.sources), shape.decoder, num_tokens);
   weights.sources.push_back(
       checkpoint::source_of_tensors(new_parts(shape, config.run.seed), "new projector"));
+  return weights;
+}
+
+checkpoint::LoadModelOptions load_options(const TrainConfig& config) {
   const ComputeTypes types = compute_types(config);
   checkpoint::LoadModelOptions options;
   options.dtype = types.model;
   options.vision_dtype = types.vision_tower;
+  return options;
+}
+
+std::unique_ptr<model::LlavaModel> load_base(Context& ctx, const BasePlace& place,
+                                             const checkpoint::ModelWeights& weights,
+                                             const TrainConfig& config,
+                                             const ProgressCallback& on_progress) {
+  checkpoint::LoadModelOptions options = load_options(config);
   options.on_progress = on_progress;
-  return checkpoint::load_model(ctx, shape, weights, options);
+  return checkpoint::load_model(ctx, place.description.config, weights, options);
 }
 
 }  // namespace llava::train

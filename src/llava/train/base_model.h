@@ -52,14 +52,23 @@ struct ComputeTypes {
 };
 ComputeTypes compute_types(const TrainConfig& config);
 
-/// Opens the sources and loads them. What a projector lacks of weights is drawn as the published
-/// software initialises it, from `seed`. Tables have rows for the tokens
-/// that training adds; place.config and the description then say so.
+/// Where all tensors of a base come from, opened but not read. What a projector lacks of weights is
+/// drawn as the published software initialises it, from the run's seed. Tables have rows for the
+/// tokens that training adds; place.config and the description then say so.
 ///
-/// Throws: what load_model throws; Error(kBadFormat) for a --pretrain-mm-mlp-adapter that is none.
-std::unique_ptr<model::LlavaModel> load_base(Context& ctx, BasePlace& place,
+/// Throws: what opening throws; Error(kBadFormat) for a --pretrain-mm-mlp-adapter that is none.
+checkpoint::ModelWeights open_base(BasePlace& place, const TrainConfig& config,
+                                   const data::TrainingTokenizer& tokenizer);
+
+/// How a base is held.
+checkpoint::LoadModelOptions load_options(const TrainConfig& config);
+
+/// Loads what open_base has opened.
+///
+/// Throws: what load_model throws.
+std::unique_ptr<model::LlavaModel> load_base(Context& ctx, const BasePlace& place,
+                                             const checkpoint::ModelWeights& weights,
                                              const TrainConfig& config,
-                                             const data::TrainingTokenizer& tokenizer,
                                              const ProgressCallback& on_progress);
 
 }  // namespace llava::train

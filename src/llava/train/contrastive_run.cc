@@ -61,7 +61,8 @@ bool run_contrastive(Context& ctx, const TrainConfig& config,
   const data::TrainingTokenizer tokenizer = open_base_tokenizer(place, config);
   const data::SampleMaker maker(*tokenizer.tokenizer,
                                 caption_rules(config, place, *tokenizer.tokenizer));
-  check_data(config, data::ConversationFile::open(config.data.data_path), maker, *ctx.pool);
+  check_data(config, data::ConversationFile::open(config.data.data_path), maker, *ctx.pool,
+             /*looks=*/true);
   const Tensor table_VE = embedding_table(place);
   const Device device = ctx.backend.device();
   const CaptionedData training(config.data.data_path, maker, table_VE, device);

@@ -40,7 +40,7 @@ data::OrderOptions order_of(const TrainConfig& config, int64_t num_samples) {
 
 DataShape shape_of(const TrainConfig& config, int64_t num_samples) {
   const BatchShape batches{.batch_size = config.optimization.per_device_train_batch_size,
-                           .num_ranks = 1,
+                           .batches_per_round = 1,
                            .accumulation = 1};
   return {.num_samples = num_samples, .batches = batches, .order = batches};
 }

@@ -129,6 +129,13 @@ DeepSpeedConfig read_deepspeed_config(const Json& json, std::string_view source,
   const JsonObject stages(zero, source);
   const int64_t stage = stages.get_int("stage").value_or(0);
   if (stage < 0 || stage > 3) stages.wrong_type("stage", "0, 1, 2 or 3");
+  if (stage == 3 && config.lora.bits != 16) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: zero_optimization.stage 3 spreads a base over processes, which one of --bits {} "
+         "cannot "
+         "be: give a file of stage 2",
+         source, config.lora.bits);
+  }
   result.zero_stage = static_cast<int32_t>(stage);
   result.offloads = zero.contains("offload_optimizer") || zero.contains("offload_param");
   return result;

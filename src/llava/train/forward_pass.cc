@@ -103,12 +103,33 @@ at::Tensor head_weight(const model::LlavaModel& model) {
 
 }  // namespace
 
+PassOptions pass_options(const TrainConfig& config, const Trainables& trainables,
+                         FeatureCache* features) {
+  return {.recomputes_layers = config.optimization.gradient_checkpointing,
+          .trains_vision_tower = config.optimization.tune_vision_tower ||
+                                 std::ranges::any_of(trainables.parameters,
+                                                     [](const TrainedParameter& p) {
+                                                       return p.part == Part::kVisionTower;
+                                                     }),
+          .features = features};
+}
+
+Tensor embed_batch(Context& ctx, const model::LlavaModel& model, const data::FlatBatch& batch,
+                   const PassOptions& options) {
+  Tensor rows;
+  if (!batch.pictures.empty()) rows = picture_rows(ctx, model, batch, options);
+  return model.embed(ctx, batch.ids, rows, runs_of(batch));
+}
+
 at::Tensor summed_loss(Context& ctx, const model::LlavaModel& model, const data::FlatBatch& batch,
                        const PassOptions& options) {
   if (batch.targets.empty()) return {};
-  Tensor rows;
-  if (!batch.pictures.empty()) rows = picture_rows(ctx, model, batch, options);
-  Tensor x_TD = model.embed(ctx, batch.ids, rows, runs_of(batch));
+  return summed_loss(ctx, model, batch, embed_batch(ctx, model, batch, options), options);
+}
+
+at::Tensor summed_loss(Context& ctx, const model::LlavaModel& model, const data::FlatBatch& batch,
+                       Tensor x_TD, const PassOptions& options) {
+  if (batch.targets.empty()) return {};
   const auto recorded = std::make_shared<RecordedPass>();
   recorded->sequences = sequences_of(batch);
   model::DecoderPass& pass = recorded->pass;

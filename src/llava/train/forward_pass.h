@@ -8,6 +8,7 @@
 #include "llava/data/flat_batch.h"
 #include "llava/model/llava_model.h"
 #include "llava/train/feature_cache.h"
+#include "llava/train/trainables.h"
 
 namespace llava::train {
 
@@ -19,6 +20,14 @@ struct PassOptions {
   FeatureCache* features = nullptr;
 };
 
+/// Passes as a run has them; `features` may be null.
+PassOptions pass_options(const TrainConfig& config, const Trainables& trainables,
+                         FeatureCache* features);
+
+/// What the batch's tokens and pictures are to the decoder: [T, D].
+Tensor embed_batch(Context& ctx, const model::LlavaModel& model, const data::FlatBatch& batch,
+                   const PassOptions& options);
+
 /// Sum of the cross-entropies of the batch's trained tokens, recorded when gradients are; undefined
 /// when it has none.
 ///
@@ -26,5 +35,8 @@ struct PassOptions {
 /// the batch and `ctx` outlive the backward pass.
 at::Tensor summed_loss(Context& ctx, const model::LlavaModel& model, const data::FlatBatch& batch,
                        const PassOptions& options);
+/// The same from what embed_batch has made of the batch.
+at::Tensor summed_loss(Context& ctx, const model::LlavaModel& model, const data::FlatBatch& batch,
+                       Tensor x_TD, const PassOptions& options);
 
 }  // namespace llava::train

@@ -14,12 +14,16 @@
 #include "llava/checkpoint/weights_hash.h"
 #include "llava/core/hash.h"
 #include "llava/core/log.h"
+#include "llava/core/memory_use.h"
 #include "llava/data/training_inputs.h"
 #include "llava/train/check_data.h"
 #include "llava/train/contrastive_run.h"
 #include "llava/train/dataset_batches.h"
+#include "llava/train/memory_plan.h"
+#include "llava/train/quantized_base.h"
 #include "llava/train/rank_choice.h"
 #include "llava/train/run_summary.h"
+#include "llava/train/save_space.h"
 #include "llava/train/trainer.h"
 
 namespace llava::train {
@@ -78,6 +82,46 @@ data::OrderOptions order_of(const TrainConfig& config, const data::ConversationF
   return order;
 }
 
+StepPlan plan_of(const OptimizationArguments& o, int64_t rounds_per_epoch, int64_t max_steps) {
+  return plan_steps(rounds_per_epoch, o.gradient_accumulation_steps, o.num_train_epochs, max_steps,
+                    o.warmup_ratio, o.warmup_steps);
+}
+
+BatchShape batch_shape(const OptimizationArguments& o, bool takes_turns, int32_t num_ranks) {
+  return {.batch_size = o.per_device_train_batch_size,
+          .batches_per_round = takes_turns ? 1 : num_ranks,
+          .accumulation = o.gradient_accumulation_steps};
+}
+
+// Samples of a run's largest micro-batch, without those that cannot be made.
+std::vector<SamplePtr> largest_samples(const TrainConfig& config, const data::OrderOptions& order,
+                                       std::vector<int32_t> lengths, data::SampleSource& source) {
+  for (int32_t& length : lengths) {
+    length = std::min(length, config.optimization.model_max_length);
+  }
+  const OptimizationArguments& o = config.optimization;
+  const StepPlan plan = plan_of(o, data::EpochOrder(order).batches_per_rank(), o.max_steps);
+  const int64_t batches = plan.num_steps * o.gradient_accumulation_steps;
+  std::vector<SamplePtr> samples;
+  for (const int64_t index : largest_batch(order, lengths, batches)) {
+    if (std::optional<data::Sample> sample = source.get(index)) {
+      samples.push_back(std::make_shared<data::Sample>(*std::move(sample)));
+    }
+  }
+  return samples;
+}
+
+void log_plan(const MemoryPlan& plan) {
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  std::string parts;
+  for (const MemoryPart& part : plan.parts) {
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", part.what, part.num_bytes / kMiB);
+  }
+  log_info(
+      "memory_plan",
+      {{"mib", std::to_string(plan.total() / kMiB)}, {"parts", parts}, {"moment", plan.moment}});
+}
+
 int64_t num_elements(const std::vector<TrainedParameter>& parameters) {
   int64_t count = 0;
   for (const TrainedParameter& parameter : parameters) count += parameter.value.numel();
@@ -133,11 +177,6 @@ std::optional<fs::path> common_checkpoint(const TrainConfig& config, RankGroup& 
   return found;
 }
 
-StepPlan plan_of(const OptimizationArguments& o, int64_t rounds_per_epoch, int64_t max_steps) {
-  return plan_steps(rounds_per_epoch, o.gradient_accumulation_steps, o.num_train_epochs, max_steps,
-                    o.warmup_ratio, o.warmup_steps);
-}
-
 // Whether ranks that share the work of one process are sooner than it; a run that is resumed goes
 // on as it was.
 bool is_better_together(Context& ctx, const model::LlavaModel& model, Trainables& trainables,
@@ -156,9 +195,7 @@ bool is_better_together(Context& ctx, const model::LlavaModel& model, Trainables
     batch = data::make_flat_batch(pointers, config.optimization.model_max_length,
                                   config.shares_prefixes());
   }
-  const PassOptions pass{.recomputes_layers = config.optimization.gradient_checkpointing,
-                         .trains_vision_tower = config.optimization.tune_vision_tower,
-                         .features = features};
+  const PassOptions pass = pass_options(config, trainables, features);
   const StepTimes times =
       measure_step({.ctx = ctx,
                     .model = model,
@@ -187,6 +224,8 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
   BasePlace place = locate_base(config);
   const data::TrainingTokenizer tokenizer = open_base_tokenizer(place, config);
   data::SampleRules rules = sample_rules(config, place, *tokenizer.tokenizer);
+  // The plan encodes pictures, whatever a cache has of them.
+  const data::SampleMaker plan_maker(*tokenizer.tokenizer, rules);
   std::optional<FeatureCache> features;
   if (!config.data.feature_cache.empty() && place.is_multimodal()) {
     features.emplace(config.data.feature_cache,
@@ -196,12 +235,13 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
   }
   const data::SampleMaker maker(*tokenizer.tokenizer, std::move(rules));
   const auto file = data::ConversationFile::open(config.data.data_path);
+  data::SampleSource plan_source(file, plan_maker, data::BadSamplePolicy::kSkip);
   std::optional<data::ConversationFile> held_out;
   if (!config.run.eval_data_path.empty()) {
     held_out = data::ConversationFile::open(config.run.eval_data_path);
   }
 
-  if (group.is_first()) check_data(config, file, maker, *ctx.pool);
+  const std::vector<int32_t> lengths = check_data(config, file, maker, *ctx.pool, group.is_first());
   if (config.optimization.tf32) {
     at::globalContext().setAllowTF32CuBLAS(*config.optimization.tf32);
     at::globalContext().setAllowTF32CuDNN(*config.optimization.tf32);
@@ -216,11 +256,32 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
   record_gradients(ctx.backend, true);
   std::unique_ptr<model::LlavaModel> model;
   {
+    const bool takes_turns = config.run.num_processes == 0;
+    const checkpoint::ModelWeights weights = open_base(place, config, tokenizer);
+    const PlanInputs inputs{
+        .ctx = ctx,
+        .shape = place.description.config,
+        .weights = weights,
+        .present_bytes = memory_use().bytes,
+        .largest_batch = [&](const TrainConfig& c) {
+          const BatchShape shape = batch_shape(c.optimization, takes_turns, group.size());
+          return largest_samples(c, order_of(c, file, shape, *ctx.pool), lengths, plan_source);
+        }};
+    const MemoryPlan memory = plan_memory(inputs, config);
+    if (config.run.memory_plan) {
+      if (group.is_first()) {
+        fmt::print("{}", to_table(memory, memory_savings(inputs, config, memory)));
+      }
+      return RunEnd::kFinished;
+    }
+    if (group.is_first()) log_plan(memory);
+    require_memory(inputs, config, memory);
     ProgressBar bar("loading");
-    model = load_base(ctx, place, config, tokenizer, [&](uint64_t done, uint64_t total) {
+    model = load_base(ctx, place, weights, config, [&](uint64_t done, uint64_t total) {
       if (group.is_first()) bar.update(done, total);
     });
   }
+  quantize_base(*model, config, *ctx.pool);
   Trainables trainables = make_trainable(*model, config);
   const bool takes_turns = config.run.num_processes == 0;
   check_same(group, "set of initial values", values_of(trainables.parameters));
@@ -228,9 +289,7 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
   const OptimizationArguments& o = config.optimization;
   DataShape shape{.num_samples = file.size(),
                   .num_processes = group.size(),
-                  .batches = {.batch_size = o.per_device_train_batch_size,
-                              .batches_per_round = takes_turns ? 1 : group.size(),
-                              .accumulation = o.gradient_accumulation_steps}};
+                  .batches = batch_shape(o, takes_turns, group.size())};
   std::optional<SavedShape> saved;
   if (checkpoint) saved = read_saved_shape(*checkpoint);
   shape.order = saved ? saved->order : shape.batches;
@@ -250,8 +309,12 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
   DatasetBatches batches(source, order_of(config, file, shape.order, *ctx.pool), share,
                          {.num_workers = config.run.dataloader_num_workers});
   std::optional<SequentialBatches> evaluation;
+  std::optional<SampleAnswers> answers;
   if (held_out) {
     evaluation.emplace(*held_out, maker, o.per_device_eval_batch_size, group.rank(), group.size());
+    if (group.is_first()) {
+      answers.emplace(*held_out, maker, config.run.eval_predictions, o.per_device_eval_batch_size);
+    }
   }
   StepPlan plan = plan_of(o, batches.rounds_per_epoch(), o.max_steps);
   if (saved && o.max_steps <= 0) {
@@ -284,6 +347,7 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
                    .trainables = trainables,
                    .data = batches,
                    .evaluation = evaluation ? &*evaluation : nullptr,
+                   .answers = answers ? &*answers : nullptr,
                    .reporter = reporter ? &*reporter : nullptr,
                    .group = group,
                    .batches_per_round = shape.batches.batches_per_round,
@@ -292,16 +356,16 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
                    .base_sha256 = base_sha256,
                    .features = features ? &*features : nullptr});
   if (checkpoint) trainer.resume(*checkpoint);
+  const ModelToSave result{.config = config,
+                           .place = place,
+                           .model = *model,
+                           .trainables = trainables,
+                           .backend = ctx.backend,
+                           .base_sha256 = base_sha256};
+  if (group.is_first()) require_run_space(result, trainer.num_checkpoints_to_come());
   const bool is_finished = trainer.run(options.stop_requested);
   if (is_finished && group.is_first()) {
-    write_model_files(config.run.output_dir,
-                      {.config = config,
-                       .place = place,
-                       .model = *model,
-                       .trainables = trainables,
-                       .backend = ctx.backend,
-                       .base_sha256 = base_sha256},
-                      /*is_final=*/true);
+    write_model_files(config.run.output_dir, result, /*is_final=*/true);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     finish_run({.config = config,

@@ -16,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLinesFile = "train_log.jsonl";
+constexpr const char* kPredictionsFile = "predictions.jsonl";
 constexpr uint64_t kMaxLogBytes = uint64_t{1} << 32;
 
 // The lines of an earlier part of the run, up to the step that it is resumed from.
@@ -34,6 +35,20 @@ std::string kept_lines(const fs::path& file, int64_t resumed_step) {
   return kept;
 }
 
+// Opens a file of lines to go on in it.
+std::ofstream open_lines(const fs::path& file, int64_t resumed_step) {
+  write_file_atomically(file, kept_lines(file, resumed_step));
+  std::ofstream lines(file, std::ios::app);
+  if (!lines) fail(ErrorCode::kNotFound, "cannot write '{}'", file.string());
+  return lines;
+}
+
+void write_line(std::ofstream& lines, const Json& line) {
+  if (!lines.is_open()) return;
+  lines << to_text(line) << '\n';
+  lines.flush();
+}
+
 }  // namespace
 
 RunReporter::RunReporter(const RunArguments& run, int64_t num_steps, int64_t resumed_step)
@@ -43,10 +58,10 @@ RunReporter::RunReporter(const RunArguments& run, int64_t num_steps, int64_t res
   const fs::path folder = run.output_dir;
   const bool reports_all = run.report_to == "all" || run.report_to == "wandb";
   if (reports_all || run.report_to == "json") {
-    const fs::path file = folder / kLinesFile;
-    write_file_atomically(file, kept_lines(file, resumed_step));
-    lines_.open(file, std::ios::app);
-    if (!lines_) fail(ErrorCode::kNotFound, "cannot write '{}'", file.string());
+    lines_ = open_lines(folder / kLinesFile, resumed_step);
+    if (!run.eval_data_path.empty() && run.eval_predictions > 0) {
+      predictions_ = open_lines(folder / kPredictionsFile, resumed_step);
+    }
   }
   if (reports_all || run.report_to == "tensorboard") {
     // Of a path, as the original's scripts give it, the last part.
@@ -54,12 +69,6 @@ RunReporter::RunReporter(const RunArguments& run, int64_t num_steps, int64_t res
         std::make_unique<TensorBoardWriter>(folder / "runs" / fs::path(run.run_name).filename());
   }
   if (shows_progress_) bar_.emplace("training");
-}
-
-void RunReporter::write_line(const Json& line) {
-  if (!lines_.is_open()) return;
-  lines_ << to_text(line) << '\n';
-  lines_.flush();
 }
 
 void RunReporter::report(const LogEntry& entry, const StepCounts& counts) {
@@ -80,7 +89,7 @@ void RunReporter::report(const LogEntry& entry, const StepCounts& counts) {
   line["skipped_steps"] = counts.skipped_steps;
   line["seconds"] = round_decimals(seconds, 3);
   line["tokens_per_second"] = round_decimals(tokens_per_second, 1);
-  write_line(line);
+  write_line(lines_, line);
   if (tensorboard_ == nullptr) return;
   tensorboard_->add_scalar("train/loss", entry.loss, entry.step);
   tensorboard_->add_scalar("train/learning_rate", entry.learning_rate, entry.step);
@@ -100,10 +109,14 @@ void RunReporter::report_evaluation(int64_t step, double epoch, double loss,
   }
   fmt::print("{{{}, 'epoch': {}}}\n", text, epoch);
   std::fflush(stdout);
-  write_line(line);
+  write_line(lines_, line);
   if (tensorboard_ == nullptr) return;
   tensorboard_->add_scalar("eval/loss", loss, step);
   for (const auto& [name, value] : more) tensorboard_->add_scalar("eval/" + name, value, step);
+}
+
+void RunReporter::report_predictions(const std::vector<Json>& predictions) {
+  for (const Json& prediction : predictions) write_line(predictions_, prediction);
 }
 
 void RunReporter::report_summary(int64_t step, const Json& summary) {
@@ -116,7 +129,7 @@ void RunReporter::report_summary(int64_t step, const Json& summary) {
   std::fflush(stdout);
   Json line = summary;
   line["step"] = step;
-  write_line(line);
+  write_line(lines_, line);
   if (tensorboard_ == nullptr) return;
   for (const auto& [name, value] : summary.items()) {
     if (value.is_number()) tensorboard_->add_scalar("train/" + name, value.get<double>(), step);

@@ -45,17 +45,18 @@ class RunReporter {
   /// The result of an evaluation; `more` has further numbers by name.
   void report_evaluation(int64_t step, double epoch, double loss,
                          const std::map<std::string, double>& more = {});
+  /// Lines of predictions.jsonl (sample_answers.h), which go where JSON lines do.
+  void report_predictions(const std::vector<nlohmann::json>& predictions);
   /// The closing summary, as the published trainer prints it.
   void report_summary(int64_t step, const nlohmann::json& summary);
   /// After every step.
   void update_progress(int64_t step);
 
  private:
-  void write_line(const nlohmann::json& line);
-
   int64_t num_steps_;
   bool shows_progress_;
   std::ofstream lines_;
+  std::ofstream predictions_;
   std::unique_ptr<TensorBoardWriter> tensorboard_;
   std::optional<ProgressBar> bar_;
   std::chrono::steady_clock::time_point last_report_;

@@ -15,6 +15,7 @@
 #include "llava/core/file.h"
 #include "llava/core/json.h"
 #include "llava/core/log.h"
+#include "llava/train/save_space.h"
 
 namespace llava::train {
 namespace {
@@ -29,7 +30,7 @@ constexpr const char* kTrainerFile = "trainer_state.json";
 
 // Flags that a resumed run may change: they say where and how things are shown, kept or computed,
 // not what is computed; and those that cut the data, which go on at the same sample.
-constexpr std::array<std::string_view, 35> kFreeFlags{"output-dir",
+constexpr std::array<std::string_view, 36> kFreeFlags{"output-dir",
                                                       "overwrite-output-dir",
                                                       "logging-strategy",
                                                       "logging-steps",
@@ -42,6 +43,8 @@ constexpr std::array<std::string_view, 35> kFreeFlags{"output-dir",
                                                       "evaluation-strategy",
                                                       "eval-steps",
                                                       "eval-data-path",
+                                                      "eval-predictions",
+                                                      "memory-plan",
                                                       "report-to",
                                                       "run-name",
                                                       "resume-from-checkpoint",
@@ -306,19 +309,34 @@ Json trainer_state(const TrainConfig& config, const Progress& progress, int64_t 
           {"trial_params", nullptr}};
 }
 
-void save_checkpoint(const ModelToSave& model, RunState& state, int64_t num_steps,
-                     int64_t num_epochs) {
-  save_checkpoint({.config = model.config,
-                   .backend = model.backend,
-                   .write_files =
-                       [&model](const fs::path& folder) {
-                         write_model_files(folder, model, /*is_final=*/false);
-                       }},
-                  state, num_steps, num_epochs);
-}
+namespace {
 
-void save_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_steps,
-                     int64_t num_epochs) {
+// A folder in the making, which goes away again when that fails: the disk may be full of it.
+class Staging {
+ public:
+  explicit Staging(fs::path folder) : folder_(std::move(folder)) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~Staging() {
+    std::error_code ignored;
+    if (!folder_.empty()) fs::remove_all(folder_, ignored);
+  }
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  void become(const fs::path& target) {
+    fs::remove_all(target);
+    fs::rename(folder_, target);
+    folder_.clear();
+  }
+
+ private:
+  fs::path folder_;
+};
+
+void write_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_steps,
+                      int64_t num_epochs) {
   const TrainConfig& config = owner.config;
   const fs::path output = config.run.output_dir;
   const std::string name = fmt::format("{}{}", kCheckpointPrefix, state.progress.global_step);
@@ -329,8 +347,7 @@ void save_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_
   NamedTensors optimizer;
   if (!config.run.save_only_model) optimizer = collect_optimizer(state, owner.backend);
   if (!state.group.is_first()) return;
-  fs::remove_all(staging);
-  fs::create_directories(staging);
+  Staging made(staging);
   owner.write_files(staging);
   write_json(staging / kTrainerFile, trainer_state(config, state.progress, num_steps, num_epochs));
   write_json(staging / kArgumentsFile, to_json(config));
@@ -338,10 +355,31 @@ void save_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_
     checkpoint::write_safetensors(staging / kOptimizerFile, optimizer);
     write_json(staging / kRunFile, run_json(state, num_steps));
   }
-  const fs::path target = output / name;
-  fs::remove_all(target);
-  fs::rename(staging, target);
+  made.become(output / name);
   delete_old_checkpoints(config, state.progress);
+}
+
+}  // namespace
+
+void save_checkpoint(const CheckpointOwner& owner, RunState& state, int64_t num_steps,
+                     int64_t num_epochs) {
+  try {
+    write_checkpoint(owner, state, num_steps, num_epochs);
+  } catch (const fs::filesystem_error& error) {
+    fail(ErrorCode::kResourceExhausted, "a checkpoint could not be written: {}", error.what());
+  }
+}
+
+void save_checkpoint(const ModelToSave& model, RunState& state, int64_t num_steps,
+                     int64_t num_epochs) {
+  if (state.group.is_first()) require_checkpoint_space(model);
+  save_checkpoint({.config = model.config,
+                   .backend = model.backend,
+                   .write_files =
+                       [&model](const fs::path& folder) {
+                         write_model_files(folder, model, /*is_final=*/false);
+                       }},
+                  state, num_steps, num_epochs);
 }
 
 std::optional<fs::path> find_checkpoint(const TrainConfig& config) {

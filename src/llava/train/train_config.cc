@@ -82,6 +82,27 @@ void validate(const TrainConfig& config) {
         "--tune-mm-mlp-adapter and --freeze-mm-mlp-adapter leave nothing to train: give one of "
         "them");
   }
+  const LoraArguments& lora = config.lora;
+  if (lora.bits != 16 && lora.bits != 8 && lora.bits != 4) {
+    fail(ErrorCode::kInvalidArgument, "--bits {} is none of 16, 8 and 4", lora.bits);
+  }
+  if (lora.bits != 16 && !lora.lora_enable) {
+    fail(ErrorCode::kInvalidArgument,
+         "--bits {} freezes the language model in codes, beside which only adapters can train: "
+         "give --lora-enable, or leave --bits out",
+         lora.bits);
+  }
+  if (!o.optim_args.empty()) refuse("--optim-args is not supported: leave it out");
+  if (o.label_smoothing_factor != 0) {
+    refuse("--label-smoothing-factor is not supported: leave it out, or give 0");
+  }
+  if (o.neftune_noise_alpha) refuse("--neftune-noise-alpha is not supported: leave it out");
+  if (config.run.torch_compile) {
+    refuse("--torch-compile is not supported, there is no Python to compile: leave it out");
+  }
+  if (!config.run.fsdp.empty() && !config.run.deepspeed.empty()) {
+    refuse("--fsdp and --deepspeed exclude each other: give one of them");
+  }
   if (!config.lora.lora_weight_path.empty() && !config.lora.lora_enable) {
     refuse("--lora-weight-path needs --lora-enable");
   }

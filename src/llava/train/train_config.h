@@ -106,6 +106,9 @@ struct LoraArguments {
   std::string lora_bias = "none";
   bool lora_use_rslora = false;
   std::string lora_target_modules;
+  int32_t bits = 16;
+  bool double_quant = true;
+  std::string quant_type = "nf4";
 
   template <class V>
   void describe(V& v) {
@@ -122,6 +125,10 @@ struct LoraArguments {
     v.field("lora-target-modules", lora_target_modules,
             "regular expression of the linear layers that get adapters, instead of all of the "
             "decoder's; mm_projector and vision_tower can be among them");
+    v.field("bits", bits,
+            "bits of the frozen language model's linear layers beside adapters: 16, 8 or 4");
+    v.field("double-quant", double_quant, "with --bits 4, put the scales in codes too");
+    v.field("quant-type", quant_type, "codes of --bits 4", one_of({"nf4", "fp4"}));
   }
 };
 
@@ -166,6 +173,9 @@ struct OptimizationArguments {
   double adam_epsilon = 1e-8;
   double max_grad_norm = 1.0;
   std::string optim = "adamw_torch";
+  std::string optim_args;
+  double label_smoothing_factor = 0.0;
+  std::optional<double> neftune_noise_alpha;
   std::string lr_scheduler_type = "linear";
   double warmup_ratio = 0.0;
   int64_t warmup_steps = 0;
@@ -207,6 +217,10 @@ struct OptimizationArguments {
             "no gradient_clipping, as published",
             at_least(0.0));
     v.field("optim", optim, "optimiser", one_of({"adamw_torch", "adamw_torch_fused", "adamw_hf"}));
+    v.field("optim-args", optim_args, "refused: no optimiser here has further arguments");
+    v.field("label-smoothing-factor", label_smoothing_factor, "refused unless 0",
+            in_range(0.0, 1.0));
+    v.field("neftune-noise-alpha", neftune_noise_alpha, "refused: no noise is added here");
     v.field("lr-scheduler-type", lr_scheduler_type, "how the rate changes",
             one_of({"linear", "cosine", "cosine_with_restarts", "polynomial", "constant",
                     "constant_with_warmup", "inverse_sqrt"}));
@@ -265,13 +279,23 @@ struct RunArguments {
   std::string evaluation_strategy = "no";
   double eval_steps = 0;
   std::string eval_data_path;
+  int32_t eval_predictions = 8;
   bool load_best_model_at_end = false;
   int32_t early_stopping_patience = 0;
   std::string report_to = "all";
   std::string run_name;
   std::string resume_from_checkpoint;
   bool ignore_data_skip = false;
+  bool memory_plan = false;
   std::string deepspeed;
+  std::string fsdp;
+  std::string fsdp_config;
+  std::string fsdp_transformer_layer_cls_to_wrap;
+  std::optional<bool> ddp_find_unused_parameters;
+  int32_t ddp_timeout = 1800;
+  bool full_determinism = false;
+  bool torch_compile = false;
+  std::string mpt_attn_impl = "triton";
   std::string cache_dir;
   int32_t dataloader_num_workers = 0;
   bool dataloader_pin_memory = true;
@@ -313,6 +337,11 @@ struct RunArguments {
             one_of({"no", "steps", "epoch"}));
     v.field("eval-steps", eval_steps, "steps between evaluations; 0: those between reports");
     v.field("eval-data-path", eval_data_path, "held-out data of the same form");
+    v.field(
+        "eval-predictions", eval_predictions,
+        "questions of --eval-data-path, from its first on, that are answered at evaluations and "
+        "at the end, for the report",
+        at_least(0));
     v.field("load-best-model-at-end", load_best_model_at_end,
             "write the weights of the checkpoint with the least held-out loss as the result");
     v.field("early-stopping-patience", early_stopping_patience,
@@ -326,7 +355,20 @@ struct RunArguments {
             "checkpoint folder to go on from, instead of the newest in --output-dir");
     v.field("ignore-data-skip", ignore_data_skip,
             "resume at the start of the epoch's data instead of the place in it");
+    v.field(
+        "memory-plan", memory_plan,
+        "print what memory the run would take, part by part, and end before anything is loaded");
     v.field("deepspeed", deepspeed, "DeepSpeed configuration file, as published");
+    v.field("fsdp", fsdp, "accepted; every process has the whole model");
+    v.field("fsdp-config", fsdp_config, "accepted, as --fsdp");
+    v.field("fsdp-transformer-layer-cls-to-wrap", fsdp_transformer_layer_cls_to_wrap,
+            "accepted, as --fsdp");
+    v.field("ddp-find-unused-parameters", ddp_find_unused_parameters,
+            "accepted; parameters without a gradient are found always");
+    v.field("ddp-timeout", ddp_timeout, "accepted", at_least(1));
+    v.field("full-determinism", full_determinism, "accepted; runs on a CPU always repeat");
+    v.field("torch-compile", torch_compile, "refused: there is no Python to compile");
+    v.field("mpt-attn-impl", mpt_attn_impl, "accepted; no MPT is trained here");
     v.field("cache-dir", cache_dir, "accepted; models come from the hub's cache (HF_HOME)");
     v.field("dataloader-num-workers", dataloader_num_workers,
             "threads that make samples ahead; 0: they are made when their batch is due",

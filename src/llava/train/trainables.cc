@@ -5,6 +5,7 @@
 
 #include "llava/backend/torch/torch_tensor.h"
 #include "llava/core/error.h"
+#include "llava/core/mapped_pages.h"
 
 namespace llava::train {
 namespace {
@@ -20,8 +21,16 @@ bool trains_bias(const std::string& name, const LoraArguments& lora,
   return std::ranges::find(targets, layer) != targets.end();
 }
 
-bool trains(const std::string& name, const TrainConfig& config,
-            const std::vector<std::string>& lora_targets) {
+// Decoder, projector, tower, head.
+int rank_of(const TrainedParameter& parameter) {
+  if (parameter.name.starts_with("lm_head.")) return 3;
+  return static_cast<int>(parameter.part);
+}
+
+}  // namespace
+
+bool is_trained(const std::string& name, const TrainConfig& config,
+                const std::vector<std::string>& lora_targets) {
   const Part part = part_of(name);
   // The vector at the end of a picture's rows goes with the projector.
   if (part == Part::kProjector || name == "model.image_newline") {
@@ -36,14 +45,6 @@ bool trains(const std::string& name, const TrainConfig& config,
   return !config.model.freeze_backbone || name.starts_with("lm_head.");
 }
 
-// Decoder, projector, tower, head.
-int rank_of(const TrainedParameter& parameter) {
-  if (parameter.name.starts_with("lm_head.")) return 3;
-  return static_cast<int>(parameter.part);
-}
-
-}  // namespace
-
 Trainables make_trainable(model::LlavaModel& model, const TrainConfig& config) {
   Trainables result;
   if (config.lora.lora_enable) {
@@ -54,9 +55,12 @@ Trainables make_trainable(model::LlavaModel& model, const TrainConfig& config) {
                {.on_parameter =
                     [&](const std::string& name, model::Parameter& parameter) {
                       if (!parameter.value.is_defined()) return;
-                      if (!trains(name, config, result.lora.targets)) return;
+                      if (!is_trained(name, config, result.lora.targets)) return;
                       result.parameters.push_back(make_parameter(
                           name, to_at(parameter.value), scalar_type(parameter.value.dtype())));
+                      if (parameter.value.storage()->is_foreign()) {
+                        give_back_pages(parameter.value.bytes());
+                      }
                       parameter.value = from_at(result.parameters.back().value);
                     },
                 .on_linear = {}});

@@ -20,6 +20,11 @@ struct Trainables {
   Lora lora;
 };
 
+/// Whether a run trains the parameter of this name, beside the adapters of the layers
+/// `lora_targets`.
+bool is_trained(const std::string& name, const TrainConfig& config,
+                const std::vector<std::string>& lora_targets);
+
 /// Puts adapters on the model where the run wants them, and replaces the values of the parameters
 /// that train by leaves that record gradients. The others are left as they are.
 ///

@@ -122,13 +122,7 @@ Trainer::Trainer(const TrainerParts& parts)
       scale_(parts.config.optimization.fp16),
       state_{progress_,        losses_, scale_,      optimizer_,
              parts.trainables, shards_, parts.group, parts_.shape},
-      pass_options_{.recomputes_layers = parts.config.optimization.gradient_checkpointing,
-                    .trains_vision_tower =
-                        parts.config.optimization.tune_vision_tower ||
-                        std::ranges::any_of(
-                            parts.trainables.parameters,
-                            [](const TrainedParameter& p) { return p.part == Part::kVisionTower; }),
-                    .features = parts.features},
+      pass_options_(pass_options(parts.config, parts.trainables, parts.features)),
       reduces_by_token_(parts.config.optimization.loss_reduction == "token"),
       logging_steps_(interval(parts.config.run.logging_steps, plan_.num_steps)),
       save_steps_(interval(parts.config.run.save_steps, plan_.num_steps)),
@@ -151,6 +145,7 @@ bool Trainer::run(const std::function<bool()>& stop_requested) {
   while (!is_over()) {
     if (!run_epoch(stop_requested)) return false;
   }
+  answer_questions();
   load_best();
   return true;
 }
@@ -159,6 +154,13 @@ bool Trainer::is_over() const {
   const int32_t patience = parts_.config.run.early_stopping_patience;
   return progress_.global_step >= plan_.num_steps ||
          (patience > 0 && progress_.evaluations_since_best >= patience);
+}
+
+int64_t Trainer::num_checkpoints_to_come() const {
+  const std::string& strategy = parts_.config.run.save_strategy;
+  if (strategy == "epoch") return num_epochs_ - progress_.epoch;
+  if (strategy != "steps" || save_steps_ == 0) return 0;
+  return plan_.num_steps / save_steps_ - progress_.global_step / save_steps_;
 }
 
 void Trainer::load_best() {
@@ -440,6 +442,15 @@ void Trainer::evaluate() {
   } else {
     ++progress_.evaluations_since_best;
   }
+  answer_questions();
+}
+
+void Trainer::answer_questions() {
+  if (parts_.answers == nullptr || answered_step_ == progress_.global_step) return;
+  answered_step_ = progress_.global_step;
+  parts_.trainables.lora.clock->is_training = false;
+  parts_.reporter->report_predictions(
+      parts_.answers->answer(parts_.ctx, parts_.model, pass_options_, answered_step_));
 }
 
 void Trainer::checkpoint() {

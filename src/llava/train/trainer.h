@@ -16,6 +16,7 @@
 #include "llava/train/lr_schedule.h"
 #include "llava/train/run_reporter.h"
 #include "llava/train/run_state.h"
+#include "llava/train/sample_answers.h"
 #include "llava/train/training_data.h"
 
 namespace llava::train {
@@ -29,8 +30,9 @@ struct TrainerParts {
   model::LlavaModel& model;
   Trainables& trainables;
   TrainingData& data;
-  TrainingData* evaluation = nullptr;  ///< held-out data; null: none
-  RunReporter* reporter = nullptr;     ///< rank 0 has one
+  TrainingData* evaluation = nullptr;      ///< held-out data; null: none
+  const SampleAnswers* answers = nullptr;  ///< questions of it; null: none, or another rank's
+  RunReporter* reporter = nullptr;         ///< rank 0 has one
   RankGroup& group;
   /// Micro-batches of a round of the data: one for each rank, or one where they take turns.
   int32_t batches_per_round = 1;
@@ -63,6 +65,8 @@ class Trainer {
   const StepPlan& plan() const { return plan_; }
   int64_t samples_per_step() const { return parts_.shape.batches.samples_per_step(); }
   int64_t num_epochs() const { return num_epochs_; }
+  /// Checkpoints that the rest of the run will write.
+  int64_t num_checkpoints_to_come() const;
   /// The published `train_loss`: mean over all steps.
   double mean_loss() const { return losses_.total_mean(progress_.global_step); }
 
@@ -99,6 +103,7 @@ class Trainer {
   void after_step();
   void report();
   void evaluate();
+  void answer_questions();
   void checkpoint();
   void load_best();
   bool is_over() const;
@@ -132,6 +137,7 @@ class Trainer {
   int32_t num_skipped_in_a_row_ = 0;
   StepCounts counts_;
   double parameters_without_embeddings_ = 0;
+  int64_t answered_step_ = -1;
 };
 
 }  // namespace llava::train

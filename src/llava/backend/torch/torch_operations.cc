@@ -11,6 +11,7 @@
 
 #include <optional>
 
+#include "llava/backend/torch/coded_weight.h"
 #include "llava/backend/torch/torch_packed.h"
 #include "llava/backend/torch/torch_products.h"
 #include "llava/backend/torch/torch_recorded.h"
@@ -68,6 +69,9 @@ Tensor TorchBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const T
   return run([&] {
     at::Tensor bias;
     if (bias_O.is_defined()) bias = use(bias_O);
+    if (auto codes = coded_storage(weight_OI)) {
+      return from_at(coded_linear(use(x_TI), std::move(codes), bias));
+    }
     if (is_packed(weight_OI.dtype())) {
       const at::Tensor x = use(x_TI);
       std::optional<at::Tensor> wide_bias;

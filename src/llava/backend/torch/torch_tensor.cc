@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "llava/backend/torch/coded_weight.h"
 #include "llava/core/check.h"
 
 namespace llava {
@@ -87,6 +88,7 @@ at::Tensor to_at(const Tensor& x) {
     if (stored.sizes() == at::IntArrayRef(x.shape())) return stored;
     return stored.reshape({-1}).narrow(0, x.offset(), x.numel()).view(x.shape());
   }
+  if (const auto codes = coded_storage(x)) return codes->decode().view(x.shape());
   LLAVA_CHECK(x.device() == Device{}, "tensor of another backend's device");
   std::byte* data = x.storage()->host_data() + x.offset() * item_size(x.dtype());
   return at::from_blob(

@@ -25,9 +25,9 @@ class TorchStorage final : public Storage {
   at::Tensor tensor_;
 };
 
-/// The at::Tensor of `x`: the stored one or a view of it that autograd follows; a host tensor of
-/// other storage is wrapped without a copy and its storage kept alive. Never write through the
-/// latter: it may be a mapped file.
+/// The at::Tensor of `x`: the stored one or a view of it that autograd follows; the matrix that
+/// codes stand for (coded_weight.h), made anew; a host tensor of other storage is wrapped without a
+/// copy and its storage kept alive. Never write through the latter: it may be a mapped file.
 ///
 /// Throws: Error(kInternal) when `x` is undefined or does not have the stored dtype.
 at::Tensor to_at(const Tensor& x);
