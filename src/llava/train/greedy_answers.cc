@@ -39,12 +39,13 @@ std::vector<std::vector<int32_t>> greedy_answers(Context& ctx, const model::Llav
                                                  const PassOptions& options, int32_t max_new_tokens,
                                                  const AnswerIsOver& is_over) {
   const at::NoGradGuard no_grad;
-  const std::size_t num_sequences = prompts.lengths.size();
+  const std::size_t num_sequences = prompts.parts.size();
   std::vector<std::vector<int32_t>> answers(num_sequences);
   if (num_sequences == 0) return answers;
   std::vector<KvLayer> pages =
       make_pages(ctx, model, static_cast<int64_t>(num_sequences),
-                 std::ranges::max(prompts.lengths) + int64_t{max_new_tokens});
+                 std::ranges::max(prompts.parts, {}, &data::BatchPart::num_rows).num_rows +
+                     int64_t{max_new_tokens});
   KvCacheView cache{pages};
 
   // Which sequence each slice of the present batch is, and the slices.
@@ -54,11 +55,11 @@ std::vector<std::vector<int32_t>> greedy_answers(Context& ctx, const model::Llav
   for (std::size_t i = 0; i < num_sequences; ++i) {
     const int32_t first = slices.empty() ? 0 : last_rows.back() + 1;
     slices.push_back({.first_token = first,
-                      .num_tokens = prompts.lengths[i],
+                      .num_tokens = prompts.parts[i].num_rows,
                       .num_past = 0,
                       .pages = {static_cast<int32_t>(i)}});
     owners.push_back(i);
-    last_rows.push_back(first + prompts.lengths[i] - 1);
+    last_rows.push_back(first + prompts.parts[i].num_rows - 1);
   }
   Tensor x_TD = embed_batch(ctx, model, prompts, options);
   std::vector<int32_t> positions = prompts.positions;

@@ -209,7 +209,8 @@ MemoryPlan plan_memory(const PlanInputs& inputs, const TrainConfig& config) {
   if (!samples.empty()) {
     activations = measure_activations(
         inputs.ctx, config, inputs.shape,
-        data::make_flat_batch(pointers_to(samples), config.optimization.model_max_length));
+        data::make_flat_batch(pointers_to(samples), config.optimization.model_max_length,
+                              config.shares_prefixes()));
   }
   const Moment moment = largest_moment(config, fixed, activations);
   const int64_t moments = 2 * fixed.num_trained * kFloatBytes;

@@ -47,11 +47,13 @@ std::vector<Json> SampleAnswers::answer(Context& ctx, const model::LlavaModel& m
         std::min(first + static_cast<std::size_t>(batch_size_), questions_.size());
     std::vector<const data::Sample*> samples;
     for (std::size_t i = first; i < end; ++i) samples.push_back(&questions_[i].sample);
-    const auto answers = greedy_answers(
-        ctx, model, data::make_flat_batch(samples, std::numeric_limits<int32_t>::max()), options,
-        kMostNewTokens, [&](std::size_t, std::span<const int32_t> ids) {
-          return data::answer_text(maker_, ids).is_over;
-        });
+    const auto answers =
+        greedy_answers(ctx, model,
+                       data::make_flat_batch(samples, std::numeric_limits<int32_t>::max(),
+                                             /*shares_prefixes=*/false),
+                       options, kMostNewTokens, [&](std::size_t, std::span<const int32_t> ids) {
+                         return data::answer_text(maker_, ids).is_over;
+                       });
     for (std::size_t i = first; i < end; ++i) {
       lines.push_back(
           line_of(questions_[i], step, data::answer_text(maker_, answers[i - first]).text));

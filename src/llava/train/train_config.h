@@ -292,7 +292,6 @@ struct RunArguments {
   std::string fsdp_config;
   std::string fsdp_transformer_layer_cls_to_wrap;
   std::optional<bool> ddp_find_unused_parameters;
-  int32_t ddp_timeout = 1800;
   bool full_determinism = false;
   bool torch_compile = false;
   std::string mpt_attn_impl = "triton";
@@ -365,7 +364,6 @@ struct RunArguments {
             "accepted, as --fsdp");
     v.field("ddp-find-unused-parameters", ddp_find_unused_parameters,
             "accepted; parameters without a gradient are found always");
-    v.field("ddp-timeout", ddp_timeout, "accepted", at_least(1));
     v.field("full-determinism", full_determinism, "accepted; runs on a CPU always repeat");
     v.field("torch-compile", torch_compile, "refused: there is no Python to compile");
     v.field("mpt-attn-impl", mpt_attn_impl, "accepted; no MPT is trained here");

@@ -67,20 +67,19 @@ at::Tensor TorchBackend::linear_rows(const at::Tensor& x_TI, const at::Tensor& w
 
 Tensor TorchBackend::linear(const Tensor& x_TI, const Tensor& weight_OI, const Tensor& bias_O) {
   return run([&] {
-    at::Tensor bias;
+    std::optional<at::Tensor> bias;
     if (bias_O.is_defined()) bias = use(bias_O);
     if (auto codes = coded_storage(weight_OI)) {
       return from_at(coded_linear(use(x_TI), std::move(codes), bias));
     }
     if (is_packed(weight_OI.dtype())) {
       const at::Tensor x = use(x_TI);
-      std::optional<at::Tensor> wide_bias;
-      if (bias.defined()) wide_bias = bias.to(at::kFloat);
+      if (bias) bias = bias->to(at::kFloat);
       const at::Tensor codes = quantized_activations(x.to(at::kFloat), weight_OI.dtype());
       return from_at(
-          at::linear(codes, dequantize_at(use_packed(weight_OI)), wide_bias).to(x.scalar_type()));
+          at::linear(codes, dequantize_at(use_packed(weight_OI)), bias).to(x.scalar_type()));
     }
-    return from_at(linear_rows(use(x_TI), use(weight_OI), bias));
+    return from_at(linear_rows(use(x_TI), use(weight_OI), bias.value_or(at::Tensor())));
   });
 }
 
@@ -88,7 +87,8 @@ void TorchBackend::linear_all(const Tensor& x_TI, std::span<const LinearWeights>
                               std::span<Tensor> results) {
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const LinearWeights& each = weights[i];
-    if (!is_recording_ || each.low_rank.size() != 1 || is_packed(each.weight_OI.dtype())) {
+    if (!is_recording_ || each.low_rank.size() != 1 || is_packed(each.weight_OI.dtype()) ||
+        coded_storage(each.weight_OI) != nullptr) {
       Backend::linear_all(x_TI, weights.subspan(i, 1), results.subspan(i, 1));
       continue;
     }
