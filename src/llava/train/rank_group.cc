@@ -151,6 +151,8 @@ RankGroup::RankGroup(const RankPlace& place) : rank_(place.rank), size_(place.si
          rank_, size_, place.master_address, place.master_port,
          reason.substr(0, reason.find('\n')));
   }
+  // One that left while others are still connecting would leave them waiting.
+  wait_for_all();
 }
 
 std::vector<uint8_t> RankGroup::exchange(const std::vector<uint8_t>& bytes,
