@@ -16,7 +16,6 @@
 #include "llava/core/hash.h"
 #include "llava/core/json.h"
 #include "llava/core/log.h"
-#include "llava/core/memory_use.h"
 #include "llava/data/check_report.h"
 #include "llava/data/dataset_check.h"
 #include "llava/data/training_inputs.h"
@@ -250,7 +249,6 @@ bool run_training(Context& ctx, const TrainConfig& config,
     const PlanInputs inputs{.ctx = ctx,
                             .shape = place.description.config,
                             .weights = weights,
-                            .present_bytes = memory_use().bytes,
                             .largest_batch = [&](const TrainConfig& c) {
                               return largest_samples(c, order_of(c, file, *ctx.pool), lengths,
                                                      plan_source);
