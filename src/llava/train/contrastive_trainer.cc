@@ -13,6 +13,7 @@
 
 #include "llava/core/error.h"
 #include "llava/core/log.h"
+#include "llava/data/rank_batches.h"
 #include "llava/train/contrastive_loss.h"
 
 namespace llava::train {
@@ -34,7 +35,11 @@ bool is_due(const std::string& strategy, double every, int64_t step, int64_t num
 data::OrderOptions order_of(const TrainConfig& config, int64_t num_samples) {
   return {.num_samples = num_samples,
           .batch_size = config.optimization.per_device_train_batch_size,
-          .seed = config.run.seed,
+          .seed = config.run.seed};
+}
+
+data::BatchShare share_of(const TrainConfig& config) {
+  return {.batch_size = config.optimization.per_device_train_batch_size,
           .drop_last = config.run.dataloader_drop_last};
 }
 
@@ -63,9 +68,8 @@ at::Tensor indices_of(const std::vector<int32_t>& captions) {
 
 StepPlan contrastive_plan(const TrainConfig& config, int64_t num_samples) {
   const OptimizationArguments& o = config.optimization;
-  const data::EpochOrder order(order_of(config, num_samples));
-  return plan_steps(order.batches_per_rank(), 1, o.num_train_epochs, o.max_steps, o.warmup_ratio,
-                    o.warmup_steps);
+  return plan_steps(data::num_rank_batches(num_samples, share_of(config)), 1, o.num_train_epochs,
+                    o.max_steps, o.warmup_ratio, o.warmup_steps);
 }
 
 ContrastiveTrainer::ContrastiveTrainer(const ContrastiveParts& parts)
@@ -98,7 +102,7 @@ void ContrastiveTrainer::resume(const std::filesystem::path& checkpoint) {
          checkpoint.string());
   }
   // The order of samples goes on from the generator of the epochs before.
-  for (int64_t epoch = 0; epoch < progress_.epoch; ++epoch) order_.next_epoch(0);
+  for (int64_t epoch = 0; epoch < progress_.epoch; ++epoch) order_.next_order();
   log_info("resumed", {{"checkpoint", checkpoint.string()},
                        {"step", std::to_string(progress_.global_step)},
                        {"of", std::to_string(plan_.num_steps)}});
@@ -123,7 +127,8 @@ bool ContrastiveTrainer::run(const std::function<bool()>& stop_requested) {
 }
 
 bool ContrastiveTrainer::run_epoch(const std::function<bool()>& stop_requested) {
-  const std::vector<std::vector<int64_t>> batches = order_.next_epoch(0);
+  const std::vector<std::vector<int64_t>> batches =
+      data::rank_batches(order_.next_order(), share_of(parts_.config), 0);
   const auto num_batches = static_cast<int64_t>(batches.size());
   while (progress_.epoch_batch < num_batches && !is_over()) {
     step(batches[static_cast<std::size_t>(progress_.epoch_batch)]);

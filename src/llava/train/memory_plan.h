@@ -26,6 +26,7 @@ struct MemoryPart {
 struct MemoryPlan {
   std::string moment;  ///< "in the backward pass"
   std::vector<MemoryPart> parts;
+  int64_t present_bytes = 0;  ///< of these, what the process holds already
 
   int64_t total() const;
 };
@@ -35,7 +36,6 @@ struct PlanInputs {
   Context& ctx;  ///< backend: LibTorch, recording
   const model::LlavaConfig& shape;
   const checkpoint::ModelWeights& weights;
-  int64_t present_bytes = 0;  ///< what the process holds already
   /// Samples of the micro-batch with the most positions, for a configuration.
   std::function<std::vector<SamplePtr>(const TrainConfig& config)> largest_batch;
 };

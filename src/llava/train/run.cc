@@ -13,8 +13,8 @@
 #include "llava/backend/torch/torch_backend.h"
 #include "llava/checkpoint/weights_hash.h"
 #include "llava/core/hash.h"
+#include "llava/core/json.h"
 #include "llava/core/log.h"
-#include "llava/core/memory_use.h"
 #include "llava/data/training_inputs.h"
 #include "llava/train/check_data.h"
 #include "llava/train/contrastive_run.h"
@@ -100,7 +100,10 @@ std::vector<SamplePtr> largest_samples(const TrainConfig& config, const data::Or
     length = std::min(length, config.optimization.model_max_length);
   }
   const OptimizationArguments& o = config.optimization;
-  const StepPlan plan = plan_of(o, data::EpochOrder(order).batches_per_rank(), o.max_steps);
+  const data::BatchShare share{.batch_size = order.batch_size,
+                               .world_size = order.world_size,
+                               .drop_last = config.run.dataloader_drop_last};
+  const StepPlan plan = plan_of(o, data::num_rank_batches(order.num_samples, share), o.max_steps);
   const int64_t batches = plan.num_steps * o.gradient_accumulation_steps;
   std::vector<SamplePtr> samples;
   for (const int64_t index : largest_batch(order, lengths, batches)) {
@@ -262,7 +265,6 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
         .ctx = ctx,
         .shape = place.description.config,
         .weights = weights,
-        .present_bytes = memory_use().bytes,
         .largest_batch = [&](const TrainConfig& c) {
           const BatchShape shape = batch_shape(c.optimization, takes_turns, group.size());
           return largest_samples(c, order_of(c, file, shape, *ctx.pool), lengths, plan_source);

@@ -98,15 +98,17 @@ TEST_F(QuantizedBaseTest, ProductsAreThoseOfTheDecodedMatrix) {
 
 TEST_F(QuantizedBaseTest, HalfPrecisionRoundsTheDecodedFloats) {
   model::LlavaModel half = model_;
-  auto& weight = half.decoder.layers[0].mlp.up_proj.weight.value;
-  const at::Tensor rounded = to_at(weight).to(at::kBFloat16);
-  weight = from_at(rounded.to(at::kFloat));
+  model::LlavaModel wide = model_;
+  const auto weight_of = [](model::LlavaModel& model) -> Tensor& {
+    return model.decoder.layers[0].mlp.up_proj.weight.value;
+  };
+  const at::Tensor rounded = to_at(weight_of(model_)).to(at::kBFloat16);
+  weight_of(half) = from_at(rounded);
+  weight_of(wide) = from_at(rounded.to(at::kFloat));
   quantize_base(half, with_bits(8), pool_);
-  const at::Tensor wide = to_at(weight);
-  weight = from_at(rounded);
-  quantize_base(half, with_bits(8), pool_);
-  EXPECT_EQ(weight.dtype(), DType::kBFloat16);
-  EXPECT_TRUE(to_at(weight).equal(wide.to(at::kBFloat16)));
+  quantize_base(wide, with_bits(8), pool_);
+  EXPECT_EQ(weight_of(half).dtype(), DType::kBFloat16);
+  EXPECT_TRUE(to_at(weight_of(half)).equal(to_at(weight_of(wide)).to(at::kBFloat16)));
 }
 
 }  // namespace
