@@ -181,11 +181,10 @@ std::optional<fs::path> common_checkpoint(const TrainConfig& config, RankGroup& 
 }
 
 // Whether ranks that share the work of one process are sooner than it; a run that is resumed goes
-// on as it was.
+// on as it was (`saved_number`; 0 for a new one).
 bool is_better_together(Context& ctx, const model::LlavaModel& model, Trainables& trainables,
                         const TrainConfig& config, DatasetBatches& data, FeatureCache* features,
-                        std::optional<int32_t> saved_number, const RunOptions& options,
-                        RankGroup& group) {
+                        int32_t saved_number, const RunOptions& options, RankGroup& group) {
   if (saved_number == group.size() || saved_number == 1) return saved_number == group.size();
   data.start_epoch({});
   std::vector<SamplePtr> samples;
@@ -301,7 +300,7 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
                         .takes_turns = takes_turns,
                         .drop_last = config.run.dataloader_drop_last};
   if (takes_turns && !group.is_alone()) {
-    const auto saved_number = saved ? std::optional(saved->num_processes) : std::nullopt;
+    const int32_t saved_number = saved ? saved->num_processes : 0;
     DatasetBatches measured(source, order_of(config, file, shape.order, *ctx.pool), share, {});
     if (!is_better_together(ctx, *model, trainables, config, measured,
                             features ? &*features : nullptr, saved_number, options, group)) {

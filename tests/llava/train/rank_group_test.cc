@@ -48,7 +48,9 @@ TEST(RankGroupTest, SumsPartsInTheOrderOfTheRanks) {
     EXPECT_EQ(all[2][1].item<float>(), 2.0f);
     const at::Tensor first = group.gather_parts_to_first(at::full({2}, rank));
     EXPECT_EQ(first.defined(), group.is_first());
-    if (first.defined()) EXPECT_TRUE(first.equal(all));
+    if (first.defined()) {
+      EXPECT_TRUE(first.equal(all));
+    }
   });
 }
 
