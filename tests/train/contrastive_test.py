@@ -26,7 +26,8 @@ except ImportError as missing:
 RUNS = pathlib.Path(__file__).resolve().parent / "runs"
 DATA = RUNS / "train/data/captions.json"
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
-COMMON = {"stage": "contrastive", "model_name_or_path": "base", "vision_tower": "tower", "image_folder": "images", "version": "plain",
+COMMON = {"stage": "contrastive", "model_name_or_path": "../../golden/models/base-vicuna",
+          "vision_tower": "../../golden/models/towers/clip-28", "image_folder": "../../golden/images", "version": "plain",
           "data_path": DATA, "per_device_train_batch_size": 8, "per_device_eval_batch_size": 5, "learning_rate": 0.0, "max_steps": 2,
           "save_strategy": "no", "logging_steps": 1, "report_to": "json", "skip_data_check": True, "threads": 2}
 
@@ -50,12 +51,12 @@ class Reference:
         self.tower = CLIPVisionModel.from_pretrained(folder).eval()
         self.processor = CLIPImageProcessor.from_pretrained(folder)
         self.head = load_file(folder / "contrastive_head.safetensors")
-        self.table = AutoModelForCausalLM.from_pretrained(RUNS / "base").get_input_embeddings().weight.detach().float()
-        self.tokenizer = AutoTokenizer.from_pretrained(RUNS / "base", use_fast=False)
+        self.table = AutoModelForCausalLM.from_pretrained(RUNS / "../../golden/models/base-vicuna").get_input_embeddings().weight.detach().float()
+        self.tokenizer = AutoTokenizer.from_pretrained(RUNS / "../../golden/models/base-vicuna", use_fast=False)
         self.records = json.loads(DATA.read_text())
 
     def logits(self, pictures, captions):
-        images = [PIL.Image.open(RUNS / "images" / self.records[i]["image"]).convert("RGB") for i in pictures]
+        images = [PIL.Image.open(RUNS / "../../golden/images" / self.records[i]["image"]).convert("RGB") for i in pictures]
         with torch.no_grad():
             pooled = self.tower(self.processor(images, return_tensors="pt")["pixel_values"]).pooler_output
             means = torch.stack([self.table[self.tokenizer(text, add_special_tokens=False)["input_ids"]].mean(0) for text in captions])
@@ -104,10 +105,10 @@ class Contrastive(unittest.TestCase):
         # Wide enough that each matrix says its deviation within a few per cent.
         source = self.output.with_name("source")
         source.mkdir()
-        config = json.loads((RUNS / "tower/config.json").read_text())
+        config = json.loads((RUNS / "../../golden/models/towers/clip-28/config.json").read_text())
         config = config.get("vision_config", config) | {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 2}
         (source / "config.json").write_text(json.dumps(config))
-        (source / "preprocessor_config.json").write_text((RUNS / "tower/preprocessor_config.json").read_text())
+        (source / "preprocessor_config.json").write_text((RUNS / "../../golden/models/towers/clip-28/preprocessor_config.json").read_text())
         train(self.output, vision_tower=source, max_steps=1)
         ours = load_file(self.output / "model.safetensors")
         theirs = CLIPVisionModel(CLIPVisionModel.config_class.from_pretrained(self.output)).state_dict()

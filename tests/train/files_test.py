@@ -111,7 +111,7 @@ class Files(unittest.TestCase):
         conversation.append_message(conversation.roles[0], "<image>\nwhat is this?")
         conversation.append_message(conversation.roles[1], None)
         ids = tokenizer_image_token(conversation.get_prompt(), tokenizer, return_tensors="pt").unsqueeze(0)
-        picture = RUNS / "images/square_28x28.png"
+        picture = RUNS / "../../golden/images/square_28x28.png"
         pixels = processor.preprocess(PIL.Image.open(picture).convert("RGB"), return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
             found = model.generate(ids, images=pixels, image_sizes=[(28, 28)], do_sample=False, max_new_tokens=8, use_cache=True)

@@ -78,7 +78,7 @@ class Check:
         command += ["--save_strategy", "steps", "--save_steps", "1", "--report_to", "json"]
         result = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
         if result.returncode != 0:
-            raise SystemExit(f"{' '.join(command)}\nexit status {result.returncode}\n{result.stderr}")
+            raise SystemExit(f"{' '.join(map(str, command))}\nexit status {result.returncode}\n{result.stderr}")
         lines = [json.loads(line) for line in (output / "train_log.jsonl").read_text().splitlines()]
         return [line for line in lines if "micro_losses" in line], lines[-1]
 

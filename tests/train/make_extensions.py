@@ -153,7 +153,7 @@ def attach(model, flags):
     save_file(files, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text(json.dumps({
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": flags["lora_r"], "lora_alpha": flags["lora_alpha"], "lora_dropout": 0.0,
-        "bias": "none", "target_modules": flags["lora_target_modules"], "base_model_name_or_path": "base", "fan_in_fan_out": False,
+        "bias": "none", "target_modules": flags["lora_target_modules"], "base_model_name_or_path": "../../golden/models/base-vicuna", "fan_in_fan_out": False,
         "inference_mode": True, "init_lora_weights": True}, indent=2) + "\n")
 
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 import make_random_checkpoint as checkpoint  # noqa: E402
 
 SHAPE = {"hidden": 576, "ffn": 1536, "layers": 30, "heads": 9, "kv_heads": 3, "vocab": 49152}
-COMMON = {"vision_tower": RUNS / "tower", "image_folder": RUNS / "images", "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2,
+COMMON = {"vision_tower": RUNS / "../../golden/models/towers/clip-28", "image_folder": RUNS / "../../golden/images", "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2,
           "mm_use_im_patch_token": False, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-4, "threads": 2,
           "model_max_length": 1024, "report_to": "none", "version": "v1", "max_steps": 2, "disable_tqdm": True}
 LORA = {"lora_enable": True, "lora_r": 16}
@@ -47,8 +47,8 @@ CASES = {
 def make_base(folder, dtype):
     folder.mkdir()
     for name in ("special_tokens_map.json", "tokenizer.model", "tokenizer_config.json"):
-        shutil.copy(RUNS / "base" / name, folder / name)
-    config = json.loads((RUNS / "base/config.json").read_text())
+        shutil.copy(RUNS / "../../golden/models/base-vicuna" / name, folder / name)
+    config = json.loads((RUNS / "../../golden/models/base-vicuna/config.json").read_text())
     config |= {"hidden_size": SHAPE["hidden"], "intermediate_size": SHAPE["ffn"], "num_hidden_layers": SHAPE["layers"],
                "num_attention_heads": SHAPE["heads"], "num_key_value_heads": SHAPE["kv_heads"], "vocab_size": SHAPE["vocab"],
                "tie_word_embeddings": True}
@@ -59,7 +59,7 @@ def make_base(folder, dtype):
 
 def make_data(path, is_captions):
     chance = random.Random(3)
-    pictures = sorted(picture.name for picture in (RUNS / "images").iterdir())
+    pictures = sorted(picture.name for picture in (RUNS / "../../golden/images").iterdir())
     samples = []
     for i in range(32):
         text = " ".join(chance.choice("a red the blue of circle square shape is what this".split()) for _ in range(chance.randint(40, 120)))

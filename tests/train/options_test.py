@@ -124,7 +124,7 @@ class Options(unittest.TestCase):
             self.assertEqual((line["prompt"], line["reference"], line.get("image")), (question, answer, sample.get("image")))
         # The last ones are by the weights that the folder has: inference, on the other backend, begins them alike.
         for line in (lines[3], lines[4]):
-            result = subprocess.run([str(PROGRAM), "run", "--model-path", str(output), "--image-file", str(RUNS / "images" / line["image"]),
+            result = subprocess.run([str(PROGRAM), "run", "--model-path", str(output), "--image-file", str(RUNS / "../../golden/images" / line["image"]),
                                      "--query", line["prompt"], "--temperature", "0", "--max-new-tokens", "12", "--conv-mode", "v1"],
                                     capture_output=True, text=True, timeout=300)
             self.assertEqual(result.returncode, 0, result.stderr)
