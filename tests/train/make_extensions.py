@@ -28,7 +28,7 @@ GOLDEN = HERE.parent / "golden"
 STEPS = 6
 
 # Flags as `llava train` takes them, paths from this folder's parent; only those that differ from run to run.
-COMMON = {"model_name_or_path": "train/runs/base", "vision_tower": "train/runs/tower", "image_folder": "golden/images",
+COMMON = {"model_name_or_path": "golden/models/base-vicuna", "vision_tower": "golden/models/towers/clip-28", "image_folder": "golden/images",
           "data_path": "train/extensions/data.json", "pretrain_mm_mlp_adapter": "train/runs/train/stage2/init/mm_projector.bin",
           "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2, "mm_use_im_start_end": False, "mm_use_im_patch_token": False,
           "version": "v1", "image_aspect_ratio": "pad", "per_device_train_batch_size": 4, "max_steps": STEPS, "learning_rate": 1e-3,

@@ -126,7 +126,7 @@ class Options(unittest.TestCase):
         for line in (lines[3], lines[4]):
             result = subprocess.run([str(PROGRAM), "run", "--model-path", str(output), "--image-file", str(RUNS / "../../golden/images" / line["image"]),
                                      "--query", line["prompt"], "--temperature", "0", "--max-new-tokens", "12", "--conv-mode", "v1"],
-                                    capture_output=True, text=True, timeout=300)
+                                    cwd=RUNS, capture_output=True, text=True, timeout=300)
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertTrue(line["answer"].startswith(result.stdout.strip()), (line["answer"], result.stdout))
         page = subprocess.run([str(PROGRAM), "train", "report", str(output)], cwd=RUNS, capture_output=True, text=True)
@@ -141,9 +141,9 @@ class Options(unittest.TestCase):
         self.assertFalse((output / "predictions.jsonl").exists())
 
     def test_the_best_checkpoint_is_the_result(self):
-        # A rate that spoils the model: the first evaluation is the best one, and two that are worse end the run.
+        # A rate that spoils the model for good: two evaluations that are no better than the best one end the run.
         flags = {"eval_data_path": "train/data/mix.json", "evaluation_strategy": "steps", "eval_steps": 1, "save_strategy": "steps",
-                 "save_steps": 1, "save_total_limit": 2, "learning_rate": 0.5, "max_steps": 9, "load_best_model_at_end": True,
+                 "save_steps": 1, "save_total_limit": 2, "learning_rate": 1000, "max_steps": 9, "load_best_model_at_end": True,
                  "early_stopping_patience": 2, "bf16": True}
         _, output = self.train(**flags)
         state = json.loads((output / "trainer_state.json").read_text())
