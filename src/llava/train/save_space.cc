@@ -54,7 +54,8 @@ int64_t checkpoint_bytes(const ModelToSave& run) {
   int64_t sum = result_bytes(run);
   if (run.config.run.save_only_model) return sum;
   for (const TrainedParameter& parameter : run.trainables.parameters) {
-    sum += 3 * bytes_of(parameter.master);  // with its two moments
+    // The float32 master and its two moments; of several ranks none holds the masters whole.
+    sum += 3 * parameter.value.numel() * static_cast<int64_t>(sizeof(float));
   }
   return sum;
 }
