@@ -296,7 +296,7 @@ class Options(unittest.TestCase):
         self.refuse(2, "--fp16", bf16=True, fp16=True)
         self.refuse(2, "v7", version="v7")
         self.refuse(2, "--learn-rate", "did you mean", learn_rate=3)
-        self.refuse(3, "mm_projector", pretrain_mm_mlp_adapter="base/model.safetensors")
+        self.refuse(3, "mm_projector", pretrain_mm_mlp_adapter="../../golden/models/base-vicuna/model.safetensors")
 
     def test_bad_samples(self):
         data = json.loads((RUNS / "train/data/mix.json").read_text())[:6]
