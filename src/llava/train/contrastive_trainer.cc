@@ -19,16 +19,8 @@
 namespace llava::train {
 namespace {
 
-// Steps between two events; a value below 1 is a share of all steps.
-int64_t interval(double value, int64_t num_steps) {
-  if (value > 0 && value < 1) {
-    return static_cast<int64_t>(std::ceil(value * static_cast<double>(num_steps)));
-  }
-  return static_cast<int64_t>(value);
-}
-
 bool is_due(const std::string& strategy, double every, int64_t step, int64_t num_steps) {
-  const int64_t steps = interval(every, num_steps);
+  const int64_t steps = event_interval(every, num_steps);
   return strategy == "steps" && steps > 0 && step % steps == 0;
 }
 

@@ -97,4 +97,10 @@ StepPlan plan_steps(int64_t batches_per_rank, int64_t accumulation, double epoch
   return plan;
 }
 
+int64_t event_interval(double value, int64_t num_steps) {
+  if (value <= 0) return 0;
+  if (value < 1) return static_cast<int64_t>(std::ceil(value * static_cast<double>(num_steps)));
+  return static_cast<int64_t>(value);
+}
+
 }  // namespace llava::train

@@ -56,4 +56,7 @@ struct StepPlan {
 StepPlan plan_steps(int64_t batches_per_rank, int64_t accumulation, double epochs,
                     int64_t max_steps, double warmup_ratio, int64_t warmup_steps);
 
+/// Steps between two events: a value below 1 is a share of all steps; 0: never.
+int64_t event_interval(double value, int64_t num_steps);
+
 }  // namespace llava::train

@@ -20,13 +20,6 @@ namespace {
 
 constexpr int32_t kMostSkippedInARow = 10;
 
-// Steps between two events; a value below 1 is a share of all steps.
-int64_t interval(double value, int64_t num_steps) {
-  if (value <= 0) return 0;
-  if (value < 1) return static_cast<int64_t>(std::ceil(value * static_cast<double>(num_steps)));
-  return static_cast<int64_t>(value);
-}
-
 GroupRates group_rates(const TrainConfig& config, const DeepSpeedConfig& deepspeed) {
   const OptimizationArguments& o = config.optimization;
   GroupRates rates{.learning_rate = o.learning_rate,
@@ -124,10 +117,10 @@ Trainer::Trainer(const TrainerParts& parts)
              parts.trainables, shards_, parts.group, parts_.shape},
       pass_options_(pass_options(parts.config, parts.trainables, parts.features)),
       reduces_by_token_(parts.config.optimization.loss_reduction == "token"),
-      logging_steps_(interval(parts.config.run.logging_steps, plan_.num_steps)),
-      save_steps_(interval(parts.config.run.save_steps, plan_.num_steps)),
+      logging_steps_(event_interval(parts.config.run.logging_steps, plan_.num_steps)),
+      save_steps_(event_interval(parts.config.run.save_steps, plan_.num_steps)),
       eval_steps_(parts.config.run.eval_steps > 0
-                      ? interval(parts.config.run.eval_steps, plan_.num_steps)
+                      ? event_interval(parts.config.run.eval_steps, plan_.num_steps)
                       : logging_steps_),
       parameters_without_embeddings_(parameters_without_embeddings(parts.model)) {}
 
