@@ -37,6 +37,10 @@ function(llava_test folder)
   target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_compile_definitions(${name}_test PRIVATE ${ARG_DEFINITIONS})
   target_compile_options(${name}_test PRIVATE ${llava_private_options} ${llava_warnings})
+  if(LLAVA_SANITIZE)
+    # The macros of the tests, instrumented, take the optimizer longer than all the code under test.
+    target_compile_options(${name}_test PRIVATE -O0)
+  endif()
   gtest_discover_tests(${name}_test TEST_PREFIX "${ARG_LABEL}.${name}." DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()

@@ -79,7 +79,7 @@ TEST(Connections, ThousandsWhoHoldConnectionsHoldNobodyUp) {
 // P17: ten thousand who asked once and stay cost a few kibibytes each, and nobody else's time.
 TEST(Connections, TenThousandIdleConnectionsAreHeldInLittleMemory) {
   constexpr int kIdle = 10'000;
-  constexpr int64_t kBytesOfEach = 16 << 10;
+  [[maybe_unused]] constexpr int64_t kBytesOfEach = 16 << 10;
   // One process serves them all, so that several clients would gain nothing.
   if (!may_open(kIdle + 500)) GTEST_SKIP() << "this system allows fewer than 10500 descriptors";
   Server server(golden_flags() + Strings{"--max-connections", "10100"});

@@ -5,6 +5,7 @@
 set -euo pipefail
 cmake=$1
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-"$cmake" --preset release
+# Warnings are errors as in the dev preset, so that ccache finds what the dev build compiled.
+"$cmake" --preset release -DLLAVA_WERROR=ON
 "$cmake" --build --preset release
 build/release/bin/llava --version

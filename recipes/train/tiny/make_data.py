@@ -34,17 +34,12 @@ def shape_captions(split, pictures):
             yield record(f"caption-{picture}", f"{split.name}/{picture}.png", DESCRIBE, caption)
 
 
-def dialogues(split, pictures, shares_prefix):
-    """A picture's questions: in one record where each of them sees the picture and itself only, else one by one, as a
-    question must not be answered from the answers before it."""
+def dialogues(split, pictures):
+    """A picture's questions one by one: none must be answered from the answers before it. Stage 2 lets the questions of
+    a picture follow each other and computes the picture's rows once for them (`group_by_picture`)."""
     for picture in pictures:
-        image = f"{split.name}/{picture}.png"
-        if shares_prefix:
-            turns = [turn for pair in split.questions[picture] for turn in pair]
-            yield record(f"questions-{picture}", image, f"<image>\n{turns[0]}", *turns[1:])
-        else:
-            for number, (question, answer) in enumerate(split.questions[picture]):
-                yield record(f"question-{picture}-{number}", image, f"<image>\n{question}", answer)
+        for number, (question, answer) in enumerate(split.questions[picture]):
+            yield record(f"question-{picture}-{number}", f"{split.name}/{picture}.png", f"<image>\n{question}", answer)
 
 
 def questions(split, pictures):
@@ -54,7 +49,7 @@ def questions(split, pictures):
             yield {"id": f"{picture}-{number}", "image": f"{split.name}/{picture}.png", "question": question, "expected": answer}
 
 
-def make(folder, package_folder, size, shares_prefix):
+def make(folder, package_folder, size):
     """Writes pictures and files below `folder`. `size` bounds what is used."""
     folder.mkdir(parents=True, exist_ok=True)
     wheel = packages.from_pip(package_folder, "easy-vqa")
@@ -75,7 +70,7 @@ def make(folder, package_folder, size, shares_prefix):
     captions = list(shape_captions(train, used)) + named
     write(folder / "captions.json", captions)
     write(folder / "captions_held_out.json", list(shape_captions(train, held)))
-    write(folder / "dialogues.json", list(dialogues(train, used, shares_prefix)) + named)
+    write(folder / "dialogues.json", list(dialogues(train, used)) + named)
     write_lines(folder / "held_out.jsonl", questions(train, held))
     write_lines(folder / "test.jsonl", questions(test, tested))
     write_lines(folder / "emoji.jsonl", [{"id": file, "image": f"twitter/{file}", "question": NAME.removeprefix("<image>\n"), "expected": name}

@@ -17,6 +17,10 @@ namespace llava::checkpoint {
 /// What stands before the names of a CLIP tower that lies inside a checkpoint.
 inline constexpr std::string_view kVisionTowerPrefix = "model.vision_tower.vision_tower.";
 
+/// The embedding table and the head: the tensors that have a row for each token.
+inline constexpr std::string_view kEmbeddingTable = "model.embed_tokens.weight";
+inline constexpr std::string_view kHeadTable = "lm_head.weight";
+
 /// True for buffers that models carry but nobody reads: *.rotary_emb.inv_freq, *.position_ids.
 bool is_ignorable_key(std::string_view key);
 

@@ -18,9 +18,6 @@
 namespace llava::checkpoint {
 namespace {
 
-constexpr std::string_view kHead = "lm_head.weight";
-constexpr std::string_view kTable = "model.embed_tokens.weight";
-
 struct HashedTensor {
   std::string name;
   std::string text;  // what the hash of the whole is made of, without the name
@@ -79,7 +76,7 @@ std::string weights_sha256(const TensorSource& weights, ThreadPool* pool,
   const auto find = [&](std::string_view name) {
     return std::ranges::find(hashed, name, &HashedTensor::name);
   };
-  const auto head = find(kHead), table = find(kTable);
+  const auto head = find(kHeadTable), table = find(kEmbeddingTable);
   if (head != hashed.end() && table != hashed.end() && head->text == table->text) {
     hashed.erase(head);
   }

@@ -4,18 +4,14 @@
 #include <optional>
 #include <utility>
 
+#include "llava/checkpoint/zip_format.h"
+
 namespace llava::checkpoint {
 namespace {
 
-constexpr uint32_t kLocalHeader = 0x04034b50;
-constexpr uint32_t kCentralHeader = 0x02014b50;
-constexpr uint32_t kEndOfDirectory = 0x06054b50;
-constexpr uint32_t kEndOfDirectory64 = 0x06064b50;
-constexpr uint32_t kLocator64 = 0x07064b50;
 constexpr uint64_t kEndBytes = 22;
 constexpr uint64_t kLocatorBytes = 20;
 constexpr uint64_t kCentralBytes = 46;
-constexpr uint16_t kZip64Extra = 0x0001;
 
 [[noreturn]] void damaged(const FileBytes& file, std::string_view what, uint64_t offset) {
   fail(ErrorCode::kBadFormat,

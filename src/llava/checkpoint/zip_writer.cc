@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "llava/checkpoint/zip_format.h"
 #include "llava/core/check.h"
 #include "llava/core/crc32.h"
 #include "llava/core/error.h"
@@ -10,13 +11,7 @@
 namespace llava::checkpoint {
 namespace {
 
-constexpr uint32_t kLocalHeader = 0x04034b50;
 constexpr uint32_t kDataDescriptor = 0x08074b50;
-constexpr uint32_t kCentralHeader = 0x02014b50;
-constexpr uint32_t kEndOfDirectory = 0x06054b50;
-constexpr uint32_t kEndOfDirectory64 = 0x06064b50;
-constexpr uint32_t kLocator64 = 0x07064b50;
-constexpr uint16_t kZip64Extra = 0x0001;
 constexpr uint16_t kUtf8Names = 1u << 11;
 constexpr uint16_t kHasDescriptor = 1u << 3;
 constexpr uint16_t kMadeByUnix = 0x031E;

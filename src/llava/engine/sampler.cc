@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <unordered_set>
 
@@ -12,8 +11,6 @@
 
 namespace llava::engine {
 namespace {
-
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 void keep_top_k(std::span<float> logits, int32_t k) {
   if (k <= 0 || static_cast<std::size_t>(k) >= logits.size()) return;

@@ -5,12 +5,16 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
 #include "llava/core/random.h"
 
 namespace llava::engine {
+
+/// The logit of a token that cannot be chosen.
+inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 /// What is added to the logit of one token.
 struct TokenBias {

@@ -16,7 +16,6 @@ namespace {
 
 using Candidate = ChooserScratch::Candidate;
 
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 constexpr std::size_t kNone = ~std::size_t{0};
 
 bool is_likelier(const Candidate& a, const Candidate& b) {

@@ -108,9 +108,9 @@ uint8_t widen(uint32_t value, uint32_t maximum) {
 }
 
 /// Turns rows of stored pixels into RGB.
-class RowConverter {
+class BmpRowConverter {
  public:
-  RowConverter(const PictureRequest& request, const BmpHeader& header) : header_(header) {
+  BmpRowConverter(const PictureRequest& request, const BmpHeader& header) : header_(header) {
     if (header.bits <= 8) palette_ = read_bmp_palette(request, header);
   }
 
@@ -174,7 +174,7 @@ Picture decode_bmp(const PictureRequest& request) {
         request, "BMP",
         fmt::format("its pixels need {} bytes from offset {}", needed, header.pixel_offset));
   }
-  const RowConverter converter(request, header);
+  const BmpRowConverter converter(request, header);
   std::vector<uint8_t> indices;
   if (is_run_length) indices = RunLengthDecoder(request, header).decode();
 

@@ -31,13 +31,13 @@ int read_bytes(GifFileType* file, GifByteType* out, int count) {
   return static_cast<int>(num_read);
 }
 
-struct FileCloser {
+struct GifCloser {
   void operator()(GifFileType* file) const {
     int error = 0;
     DGifCloseFile(file, &error);
   }
 };
-using File = std::unique_ptr<GifFileType, FileCloser>;
+using OpenGif = std::unique_ptr<GifFileType, GifCloser>;
 
 [[noreturn]] void fail_gif(const PictureRequest& request, int error) {
   const char* reason = GifErrorString(error);
@@ -87,9 +87,9 @@ FrameHeader read_frame_header(GifFileType* file, const PictureRequest& request) 
   return header;
 }
 
-File open(Bytes& bytes, const PictureRequest& request) {
+OpenGif open(Bytes& bytes, const PictureRequest& request) {
   int error = 0;
-  File file(DGifOpen(&bytes, read_bytes, &error));
+  OpenGif file(DGifOpen(&bytes, read_bytes, &error));
   if (!file) fail_gif(request, error);
   return file;
 }
@@ -133,13 +133,13 @@ std::vector<int32_t> row_order(int32_t height, bool is_interlaced) {
 
 ImageSize probe_gif(const PictureRequest& request) {
   Bytes bytes{request.data(), request.size()};
-  const File file = open(bytes, request);
+  const OpenGif file = open(bytes, request);
   return read_frame_header(file.get(), request).canvas;
 }
 
 Picture decode_gif(const PictureRequest& request) {
   Bytes bytes{request.data(), request.size()};
-  const File file = open(bytes, request);
+  const OpenGif file = open(bytes, request);
   const FrameHeader header = read_frame_header(file.get(), request);
   const GifImageDesc& frame = file->Image;
   const auto num_pixels = static_cast<size_t>(header.canvas.width) * header.canvas.height;

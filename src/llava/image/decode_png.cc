@@ -114,9 +114,9 @@ void read_all_rows(PngState& state) {
 void read_end(PngState& state) { png_read_end(state.png, state.info); }
 
 /// Turns raw rows into RGB, and alpha where the file has some.
-class RowConverter {
+class PngRowConverter {
  public:
-  RowConverter(png_structp png, png_infop info, Picture& picture, bool needs_alpha)
+  PngRowConverter(png_structp png, png_infop info, Picture& picture, bool needs_alpha)
       : picture_(picture),
         type_(png_get_color_type(png, info)),
         depth_(png_get_bit_depth(png, info)) {
@@ -237,7 +237,7 @@ Picture decode_png(const PictureRequest& request) {
   Picture picture;
   const ImageSize size = open_header(reader, request);
   picture.image = RgbImage(size);
-  RowConverter converter(state.png, state.info, picture, request.needs_alpha);
+  PngRowConverter converter(state.png, state.info, picture, request.needs_alpha);
   if (!run(state, start)) fail_damaged(request, "PNG", state.message);
 
   const bool is_interlaced = state.num_passes > 1;

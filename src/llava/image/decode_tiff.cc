@@ -68,10 +68,10 @@ int map_file(thandle_t handle, void** base, toff_t* size) {
 
 void unmap_nothing(thandle_t, void*, toff_t) {}
 
-struct FileCloser {
+struct TiffCloser {
   void operator()(TIFF* file) const { TIFFClose(file); }
 };
-using File = std::unique_ptr<TIFF, FileCloser>;
+using OpenTiff = std::unique_ptr<TIFF, TiffCloser>;
 
 #if TIFFLIB_VERSION >= 20221213
 int keep_error(TIFF*, void* user_data, const char*, const char* format, va_list arguments) {
@@ -84,26 +84,26 @@ int keep_error(TIFF*, void* user_data, const char*, const char* format, va_list 
 
 int ignore_warning(TIFF*, void*, const char*, const char*, va_list) { return 1; }
 
-File open_stream(Stream& stream) {
+OpenTiff open_stream(Stream& stream) {
   TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
   TIFFOpenOptionsSetMaxSingleMemAlloc(options, static_cast<tmsize_t>(kMaxAllocation));
   TIFFOpenOptionsSetErrorHandlerExtR(options, keep_error, &stream);
   TIFFOpenOptionsSetWarningHandlerExtR(options, ignore_warning, nullptr);
-  File file(TIFFClientOpenExt("picture", "r", &stream, read_bytes, refuse_write, seek,
-                              close_nothing, size_of, map_file, unmap_nothing, options));
+  OpenTiff file(TIFFClientOpenExt("picture", "r", &stream, read_bytes, refuse_write, seek,
+                                  close_nothing, size_of, map_file, unmap_nothing, options));
   TIFFOpenOptionsFree(options);
   return file;
 }
 #else
 /// Before libtiff 4.5 its messages have one handler per process; ours keeps silent.
-File open_stream(Stream& stream) {
+OpenTiff open_stream(Stream& stream) {
   static std::once_flag is_silenced;
   std::call_once(is_silenced, [] {
     TIFFSetErrorHandler(nullptr);
     TIFFSetWarningHandler(nullptr);
   });
-  return File(TIFFClientOpen("picture", "r", &stream, read_bytes, refuse_write, seek, close_nothing,
-                             size_of, map_file, unmap_nothing));
+  return OpenTiff(TIFFClientOpen("picture", "r", &stream, read_bytes, refuse_write, seek,
+                                 close_nothing, size_of, map_file, unmap_nothing));
 }
 #endif
 
@@ -111,10 +111,10 @@ File open_stream(Stream& stream) {
   fail_damaged(request, "TIFF", stream.error.empty() ? "the data end early" : stream.error);
 }
 
-File open(Stream& stream, const PictureRequest& request) {
+OpenTiff open(Stream& stream, const PictureRequest& request) {
   stream.data = request.data();
   stream.size = request.size();
-  File file = open_stream(stream);
+  OpenTiff file = open_stream(stream);
   if (!file) fail_tiff(request, stream);
   return file;
 }
@@ -223,14 +223,14 @@ void read_library_rgb(TIFF* file, const Stream& stream, const PictureRequest& re
 
 ImageSize probe_tiff(const PictureRequest& request) {
   Stream stream;
-  const File file = open(stream, request);
+  const OpenTiff file = open(stream, request);
   const TiffForm form = read_tiff_form(file.get(), request);
   return oriented_size(form.size, form.orientation);
 }
 
 Picture decode_tiff(const PictureRequest& request) {
   Stream stream;
-  const File file = open(stream, request);
+  const OpenTiff file = open(stream, request);
   const TiffForm form = read_tiff_form(file.get(), request);
   Picture picture;
   if (form.kind == TiffKind::kLibraryRgb) {

@@ -12,7 +12,7 @@ namespace llava::image {
 namespace {
 
 constexpr char kKey[] = "image_grid_pinpoints";
-constexpr int32_t kMaxSide = 65536;
+constexpr int32_t kMaxPinpointSide = 65536;
 constexpr std::array<int32_t, 5> kTileSizes = {224, 336, 384, 448, 512};
 
 }  // namespace
@@ -31,7 +31,7 @@ std::vector<ImageSize> read_pinpoints(const JsonObject& object, PinpointOrder or
   std::vector<ImageSize> pinpoints;
   pinpoints.reserve(grid.pairs.size());
   for (const auto& [first, second] : grid.pairs) {
-    if (std::max(first, second) > kMaxSide / unit) {
+    if (std::max(first, second) > kMaxPinpointSide / unit) {
       object.wrong_type(kKey, "sides of at most 65536 pixels");
     }
     const ImageSize size{first * unit, second * unit};

@@ -14,7 +14,7 @@ namespace llava::image {
 namespace {
 
 /// Larger than any published tower by far; bounds what a hostile file can make us allocate.
-constexpr int64_t kMaxSide = 8192;
+constexpr int64_t kMaxProcessorSide = 8192;
 constexpr int64_t kResampleBicubic = 3;
 
 const std::vector<ImageSize> kNextPinpoints = {
@@ -86,8 +86,8 @@ ImageProcessorConfig defaults_of(ProcessorKind kind) {
 int32_t side_of(const JsonObject& object, std::string_view key, const Json& value) {
   const bool is_integer = value.is_number_integer();
   const int64_t side = is_integer ? value.get<int64_t>() : 0;
-  if (side < 1 || side > kMaxSide) {
-    object.wrong_type(key, fmt::format("a side of 1 to {} pixels", kMaxSide));
+  if (side < 1 || side > kMaxProcessorSide) {
+    object.wrong_type(key, fmt::format("a side of 1 to {} pixels", kMaxProcessorSide));
   }
   return static_cast<int32_t>(side);
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "llava/checkpoint/key_names.h"
 #include "llava/checkpoint/merge_adapter.h"
 #include "llava/checkpoint/packed_store.h"
 #include "llava/checkpoint/sharded_writer.h"
@@ -28,9 +29,6 @@ namespace fs = std::filesystem;
 using checkpoint::Layout;
 using checkpoint::WeightToWrite;
 using Part = AdaptedCheckpoint::Part;
-
-constexpr std::string_view kTable = "model.embed_tokens.weight";
-constexpr std::string_view kHead = "lm_head.weight";
 
 void check_name(const fs::path& target) {
   std::string name = target.filename().string();
@@ -167,7 +165,8 @@ class Merge {
     for (const Part& part : adapted.parts()) {
       const DType dtype = dtype_of(adapted, part);
       Shape shape = part.info().shape;
-      const bool is_table = part.name == kTable || part.name == kHead;
+      const bool is_table =
+          part.name == checkpoint::kEmbeddingTable || part.name == checkpoint::kHeadTable;
       if (is_table) shape[0] = num_rows;
       weights.push_back(
           {{part.name, shape, dtype}, [this, &adapted, &part, dtype, is_table, num_rows] {

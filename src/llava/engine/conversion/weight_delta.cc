@@ -22,9 +22,6 @@ namespace fs = std::filesystem;
 using checkpoint::TensorInfo;
 using SourcePtr = std::shared_ptr<const checkpoint::TensorSource>;
 
-constexpr std::string_view kTable = "model.embed_tokens.weight";
-constexpr std::string_view kHead = "lm_head.weight";
-
 enum class Sign { kPlus, kMinus };
 
 // One of the two inputs, with the flag that named it.
@@ -102,7 +99,8 @@ class DeltaConversion {
   const TensorInfo* base_info(const std::string& name) const {
     const auto& tensors = base_weights_->tensors();
     auto it = tensors.find(name);
-    if (it == tensors.end() && name == kHead) it = tensors.find(std::string(kTable));
+    if (it == tensors.end() && name == checkpoint::kHeadTable)
+      it = tensors.find(std::string(checkpoint::kEmbeddingTable));
     return it == tensors.end() ? nullptr : &it->second;
   }
 
@@ -129,7 +127,8 @@ class DeltaConversion {
 
   void check_shapes(const TensorInfo& info, const TensorInfo& base) const {
     if (info.shape == base.shape) return;
-    const bool may_grow = info.name == kTable || info.name == kHead;
+    const bool may_grow =
+        info.name == checkpoint::kEmbeddingTable || info.name == checkpoint::kHeadTable;
     const bool covers = info.shape.size() == 2 && base.shape.size() == 2 &&
                         info.shape[0] >= base.shape[0] && info.shape[1] >= base.shape[1];
     if (may_grow && covers) return;

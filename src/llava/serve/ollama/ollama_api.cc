@@ -115,7 +115,7 @@ void answer(ModelService& service, const RouteCall& call, Form form) {
   service.answer(std::move(prepared), call.exchange, std::move(writer));
 }
 
-OrderedJson model_json(const ModelService& service, const std::string& name) {
+OrderedJson tag_json(const ModelService& service, const std::string& name) {
   return {{"name", name},
           {"model", name},
           {"modified_at", "1970-01-01T00:00:00Z"},
@@ -130,13 +130,13 @@ OrderedJson model_json(const ModelService& service, const std::string& name) {
             {"quantization_level", dtype_name(service.pretrained().model->dtype())}}}};
 }
 
-void list_models(const ModelService& service, const RouteCall& call) {
+void list_tags(const ModelService& service, const RouteCall& call) {
   OrderedJson models = OrderedJson::array();
-  for (const std::string& name : service.names()) models.push_back(model_json(service, name));
+  for (const std::string& name : service.names()) models.push_back(tag_json(service, name));
   call.exchange->respond(json_response({{"models", std::move(models)}}));
 }
 
-void show_model(const ModelService& service, const RouteCall& call) {
+void show_tag(const ModelService& service, const RouteCall& call) {
   const OrderedJson body = parse_body(call.request.body);
   FieldReader reader(body, "");
   auto name = reader.get_string("model");
@@ -144,7 +144,7 @@ void show_model(const ModelService& service, const RouteCall& call) {
   const std::string asked = name.value_or("");
   service.check_model(asked.substr(0, asked.find(':')));
   OrderedJson answer = {{"modelfile", ""}, {"parameters", ""}, {"template", ""}};
-  answer["details"] = model_json(service, service.names().front())["details"];
+  answer["details"] = tag_json(service, service.names().front())["details"];
   answer["model_info"] = {{"general.architecture", "llava"},
                           {"llava.context_length", service.max_tokens()}};
   answer["capabilities"] = service.pretrained().has_vision() ? OrderedJson{"completion", "vision"}
@@ -166,11 +166,11 @@ void add_ollama_routes(Router& router, ModelService& service) {
   add_answer("/api/generate", Form::kGenerate);
   add_ollama_embedding_routes(router, service);
   router.add("GET", "/api/tags", Access::kKey,
-             [&service](const RouteCall& call) { list_models(service, call); });
+             [&service](const RouteCall& call) { list_tags(service, call); });
   router.add("GET", "/api/ps", Access::kKey,
-             [&service](const RouteCall& call) { list_models(service, call); });
+             [&service](const RouteCall& call) { list_tags(service, call); });
   router.add("POST", "/api/show", Access::kKey,
-             [&service](const RouteCall& call) { show_model(service, call); });
+             [&service](const RouteCall& call) { show_tag(service, call); });
   router.add("GET", "/api/version", Access::kKey, [](const RouteCall& call) {
     call.exchange->respond(json_response({{"version", kVersion}}));
   });

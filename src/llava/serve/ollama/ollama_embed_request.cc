@@ -13,7 +13,7 @@ namespace {
 /// As many as OpenAI's API takes.
 constexpr std::size_t kMaxInputs = 2048;
 
-EmbeddingRequest begin(FieldReader& reader) {
+EmbeddingRequest begin_embedding(FieldReader& reader) {
   EmbeddingRequest request;
   const std::string name = reader.get_string("model").value_or("");
   if (name.empty()) throw ApiError(400, "missing_field", "model is required", "model");
@@ -29,7 +29,7 @@ EmbeddingRequest begin(FieldReader& reader) {
 
 EmbeddingRequest read_ollama_embed(const OrderedJson& body) {
   FieldReader reader(body, "");
-  EmbeddingRequest request = begin(reader);
+  EmbeddingRequest request = begin_embedding(reader);
   request.is_truncated = reader.get_bool("truncate").value_or(true);
   const OrderedJson* input = reader.find("input");
   if (input == nullptr) throw ApiError(400, "missing_field", "input: is missing", "input");
@@ -44,7 +44,7 @@ EmbeddingRequest read_ollama_embed(const OrderedJson& body) {
 
 EmbeddingRequest read_ollama_embeddings(const OrderedJson& body) {
   FieldReader reader(body, "");
-  EmbeddingRequest request = begin(reader);
+  EmbeddingRequest request = begin_embedding(reader);
   // What this route gave was never of length 1.
   request.is_normalized = false;
   request.is_truncated = true;

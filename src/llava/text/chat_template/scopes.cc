@@ -9,9 +9,9 @@
 namespace llava::text::jinja {
 namespace {
 
-using Names = std::set<std::string>;
+using NameSet = std::set<std::string>;
 
-// Names copied from block to block; templates have a few dozen names and blocks.
+// NameSet copied from block to block; templates have a few dozen names and blocks.
 class Work {
  public:
   void add(size_t count) {
@@ -29,7 +29,7 @@ class Work {
 // What one block knows about the names at its own level, in the order it meets them.
 class BlockNames {
  public:
-  BlockNames(const Names& outer, const Names& parameters)
+  BlockNames(const NameSet& outer, const NameSet& parameters)
       : outer_(&outer), parameters_(&parameters) {}
 
   void visit(const Block& block) {
@@ -45,9 +45,9 @@ class BlockNames {
   }
 
   // The names that blocks inside find here or further out.
-  Names known(Work& work) const {
+  NameSet known(Work& work) const {
     work.add(outer_->size() + parameters_->size() + is_hidden_.size());
-    Names names = *outer_;
+    NameSet names = *outer_;
     names.insert(parameters_->begin(), parameters_->end());
     for (const auto& [name, is_hidden] : is_hidden_) names.insert(name);
     return names;
@@ -117,17 +117,17 @@ class BlockNames {
     }
   }
 
-  const Names* outer_;
-  const Names* parameters_;
+  const NameSet* outer_;
+  const NameSet* parameters_;
   std::map<std::string, bool> is_hidden_;
   int num_branches_ = 0;
 };
 
-void enter_block(Block& block, const Names& outer, const Names& parameters,
+void enter_block(Block& block, const NameSet& outer, const NameSet& parameters,
                  std::vector<std::string>& hidden, Work& work);
 
-Names parameters_of(const Statement& statement) {
-  Names names;
+NameSet parameters_of(const Statement& statement) {
+  NameSet names;
   for (const Target& target : statement.targets) names.insert(target.name);
   for (const auto& [target, value] : statement.assignments) names.insert(target.name);
   if (statement.kind == StatementKind::kFor) names.insert("loop");
@@ -135,7 +135,7 @@ Names parameters_of(const Statement& statement) {
   return names;
 }
 
-void enter_inner(Block& block, const Names& known, Work& work) {
+void enter_inner(Block& block, const NameSet& known, Work& work) {
   for (Statement& statement : block) {
     if (statement.kind == StatementKind::kIf) {
       for (Branch& branch : statement.branches) enter_inner(branch.body, known, work);
@@ -146,7 +146,7 @@ void enter_inner(Block& block, const Names& known, Work& work) {
   }
 }
 
-void enter_block(Block& block, const Names& outer, const Names& parameters,
+void enter_block(Block& block, const NameSet& outer, const NameSet& parameters,
                  std::vector<std::string>& hidden, Work& work) {
   if (block.empty()) return;
   BlockNames names(outer, parameters);
