@@ -30,10 +30,6 @@ target_compile_features(llava_options INTERFACE cxx_std_20)
 set(llava_private_options -ffp-contract=off -fno-math-errno)
 set(llava_warnings -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
   -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers)
-if(CMAKE_UNITY_BUILD)
-  # Files that share a translation unit see one another's names; the other builds watch over shadowing.
-  list(REMOVE_ITEM llava_warnings -Wshadow)
-endif()
 if(LLAVA_WERROR)
   list(APPEND llava_warnings -Werror)
 endif()

@@ -80,6 +80,21 @@ at::Tensor attend(const at::Tensor& q_BTHE, const at::Tensor& k_BSKE, const at::
                                (spec.window <= 0 || spec.window >= places.num_keys);
   std::optional<at::Tensor> mask;
   if (!is_plain_causal) mask = visible_TS(places, spec, q.device());
+  if (q.size(0) == 1 && num_kv_heads != num_heads && q.is_cpu()) {
+    // [K, H/K, T, E] against [K, H/K, S, E] without copies of the heads that are shared.
+    const int64_t group = num_heads / num_kv_heads;
+    const auto shared = [&](const at::Tensor& x_1SKE) {
+      return x_1SKE.squeeze(0).transpose(0, 1).unsqueeze(1).expand({-1, group, -1, -1});
+    };
+    const at::Tensor q_KGTE =
+        q.squeeze(0).unflatten(1, {num_kv_heads, group}).permute({1, 2, 0, 3});
+    return at::scaled_dot_product_attention(q_KGTE, shared(k), shared(v), mask, 0.0,
+                                            is_plain_causal, scale)
+        .permute({2, 0, 1, 3})
+        .flatten(1, 2)
+        .unsqueeze(0)
+        .to(dtype);
+  }
   return at::scaled_dot_product_attention(
              q.transpose(1, 2), repeat_heads(k, num_heads).transpose(1, 2),
              repeat_heads(v, num_heads).transpose(1, 2), mask, 0.0, is_plain_causal, scale)
@@ -159,7 +174,8 @@ Tensor TorchBackend::attention(const Tensor& q_THE, const Tensor& k_TKE, const T
     const at::Tensor k = use(k_TKE);
     const at::Tensor v = use(v_TKE);
     if (q.numel() == 0) return from_at(q);
-    if (are_alike(sequences)) {
+    const bool repeats_heads = q.size(1) != k.size(1) && q.is_cpu();
+    if (are_alike(sequences) && !repeats_heads) {
       const auto num_sequences = static_cast<int64_t>(sequences.size());
       const auto batched = [&](const at::Tensor& x) {
         return x.view({num_sequences, -1, x.size(1), x.size(2)});
