@@ -17,6 +17,7 @@
 #include "llava/data/rank_batches.h"
 #include "llava/train/activation_probe.h"
 #include "llava/train/base_model.h"
+#include "llava/train/block_allocator.h"
 #include "llava/train/quantized_base.h"
 #include "llava/train/trainables.h"
 
@@ -26,9 +27,8 @@ namespace {
 constexpr double kMiB = 1024.0 * 1024.0;
 constexpr int64_t kFloatBytes = 4;
 constexpr int64_t kDoubleBytes = 8;
-// Blocks are freed in another order than they are made, and the allocator keeps room between them:
-// 0.18 to 0.34 of the activations, measured on runs like those of tests/train/memory_test.py.
-constexpr double kRoomBetweenBlocks = 0.25;
+// What block_allocator.h may keep idle beside the blocks in use.
+constexpr double kRoomBetweenBlocks = 0.06;
 
 int64_t num_elements(const Shape& shape) {
   int64_t count = 1;
@@ -230,6 +230,7 @@ MemoryPlan plan_memory(const PlanInputs& inputs, const TrainConfig& config) {
   }
   const Moment moment = largest_moment(config, fixed, activations);
   // After the probe: LibTorch's kernels are in memory now, with what they keep.
+  use_block_allocator().release_idle();
   const int64_t present = held_by_process();
   const int64_t moments = 2 * fixed.num_trained * kFloatBytes;
   const auto room =

@@ -16,6 +16,7 @@
 #include "llava/core/json.h"
 #include "llava/core/log.h"
 #include "llava/data/training_inputs.h"
+#include "llava/train/block_allocator.h"
 #include "llava/train/check_data.h"
 #include "llava/train/contrastive_run.h"
 #include "llava/train/dataset_batches.h"
@@ -388,6 +389,7 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
 
 RunEnd run_training(Context& ctx, const TrainConfig& config, const RunOptions& options) {
   validate(config);
+  use_block_allocator();
   RankPlace place;
   if (!options.is_alone) place = rank_place_of_environment();
   if (config.contrastive.is_on()) {
