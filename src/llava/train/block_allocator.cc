@@ -10,8 +10,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "llava/core/check.h"
-
 namespace llava::train {
 namespace {
 
@@ -39,14 +37,16 @@ class Blocks {
     return block.start;
   }
 
-  void free(void* start) {
+  // False if it is none of these blocks.
+  bool free(void* start) {
     const std::scoped_lock lock(mutex_);
     const auto found = used_.find(start);
-    LLAVA_CHECK(found != used_.end(), "a block that nobody has");
+    if (found == used_.end()) return false;
     idle_.push_back({start, found->second});
     bytes_.used -= found->second;
     bytes_.idle += found->second;
     used_.erase(found);
+    return true;
   }
 
   // As if nothing had been made yet but what is in use.
@@ -105,20 +105,31 @@ Blocks& blocks() {
   return *all;
 }
 
+// LibTorch frees some memory by the allocator instead of by its pointer: one function for all
+// sizes.
+void release(void* start) {
+  if (blocks().free(start)) {
+    c10::profiledCPUMemoryReporter().Delete(start);
+  } else {
+    c10::GetDefaultCPUAllocator()->raw_deallocate(start);
+  }
+}
+
 }  // namespace
 
 c10::DataPtr BlockAllocator::allocate(std::size_t num_bytes) {
-  if (num_bytes < kLeastBytes) return c10::GetDefaultCPUAllocator()->allocate(num_bytes);
-  void* const start = blocks().take(num_bytes);
-  // LibTorch's profiler and our memory plan count what is reported here.
-  c10::profiledCPUMemoryReporter().New(start, num_bytes);
-  return {start, start,
-          [](void* block) {
-            c10::profiledCPUMemoryReporter().Delete(block);
-            blocks().free(block);
-          },
-          c10::Device(c10::kCPU)};
+  void* start = nullptr;
+  if (num_bytes < kLeastBytes) {
+    start = c10::GetDefaultCPUAllocator()->raw_allocate(num_bytes);
+  } else {
+    start = blocks().take(num_bytes);
+    // LibTorch's profiler and our memory plan count what is reported.
+    c10::profiledCPUMemoryReporter().New(start, num_bytes);
+  }
+  return {start, start, release, c10::Device(c10::kCPU)};
 }
+
+c10::DeleterFnPtr BlockAllocator::raw_deleter() const { return release; }
 
 void BlockAllocator::copy_data(void* dest, const void* src, std::size_t count) const {
   default_copy_data(dest, src, count);

@@ -28,6 +28,7 @@ class BlockAllocator : public c10::Allocator {
   static constexpr std::size_t kLeastBytes = std::size_t{1} << 20;
 
   c10::DataPtr allocate(std::size_t num_bytes) override;
+  c10::DeleterFnPtr raw_deleter() const override;
   void copy_data(void* dest, const void* src, std::size_t count) const override;
 
   /// Gives all idle blocks back to the system.

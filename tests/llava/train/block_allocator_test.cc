@@ -64,6 +64,18 @@ TEST(BlockAllocator, LibTorchUsesIt) {
   EXPECT_EQ(allocator.bytes().used, before);
 }
 
+// Convolutions take and free their scratch memory like this.
+TEST(BlockAllocator, ServesRawRequests) {
+  BlockAllocator allocator;
+  const std::size_t before = allocator.bytes().used;
+  for (const std::size_t num_bytes : {std::size_t{64}, 3 * kMiB}) {
+    void* const start = allocator.raw_allocate(num_bytes);
+    std::memset(start, 1, num_bytes);
+    allocator.raw_deallocate(start);
+  }
+  EXPECT_EQ(allocator.bytes().used, before);
+}
+
 TEST(BlockAllocator, SaysWhatItCannotHave) {
   BlockAllocator allocator;
   EXPECT_THROW(allocator.allocate(std::size_t{1} << 60), c10::Error);
