@@ -88,6 +88,23 @@ TEST_F(TorchGradientTest, LinearWithALowRankTerm) {
   }
 }
 
+// A product keeps nothing of an input that a norm or a gate has made: its gradient makes it again.
+TEST_F(TorchGradientTest, InputsThatAreComputedAgain) {
+  check_gradient({leaf({5, 8}), leaf({8}), leaf({6, 8}), leaf({6, 8}), leaf({3, 6}), leaf({2, 6}),
+                  leaf({3, 2})},
+                 [](Context& ctx, const auto& x) {
+                   const Tensor normed = ops::rms_norm(ctx, x[0], x[1], 1e-5f);
+                   const Tensor gate = ops::linear(ctx, normed, x[2], Tensor());
+                   const Tensor up = ops::linear(ctx, normed, x[3], Tensor());
+                   const Tensor both = ops::silu_mul(ctx, gate, up);
+                   const LowRankTerm term{both, x[5], x[6], 0.7f};
+                   const LinearWeights weights{x[4], Tensor(), {&term, 1}};
+                   Tensor result;
+                   ops::linear_all(ctx, both, {&weights, 1}, {&result, 1});
+                   return result;
+                 });
+}
+
 // 16-bit products with their transpositions, at sizes that are no multiples of a block: gradients
 // against those of the same numbers in float32.
 TEST_F(TorchGradientTest, NarrowTypesFollowFloat32) {
