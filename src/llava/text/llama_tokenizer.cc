@@ -6,19 +6,17 @@
 #include <utility>
 
 #include "llava/core/error.h"
+#include "llava/text/python_text.h"
 #include "llava/text/token_guard.h"
 #include "llava/text/utf8.h"
 
 namespace llava::text {
 namespace {
 
-/// str.isspace of Python: White_Space and four separators of the control characters.
-bool is_stripped_space(char32_t c) { return is_unicode_space(c) || (c >= 0x1C && c <= 0x1F); }
-
 std::string_view strip_left(std::string_view text) {
   while (!text.empty()) {
     const Utf8Char c = decode_utf8(text, 0);
-    if (!is_stripped_space(c.code_point)) break;
+    if (!is_python_space(c.code_point)) break;
     text.remove_prefix(c.num_bytes);
   }
   return text;
@@ -29,7 +27,7 @@ std::string_view strip_right(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Char c = decode_utf8(text, at);
     at += c.num_bytes;
-    if (!is_stripped_space(c.code_point)) end = at;
+    if (!is_python_space(c.code_point)) end = at;
   }
   return text.substr(0, end);
 }

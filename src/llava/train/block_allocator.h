@@ -10,7 +10,7 @@
 
 namespace llava::train {
 
-/// What one allocator has asked of the system.
+/// What the blocks of the process take.
 struct BlockBytes {
   std::size_t used = 0;
   std::size_t idle = 0;  ///< freed, for later requests of about their size

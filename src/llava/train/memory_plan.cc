@@ -28,7 +28,7 @@ constexpr double kMiB = 1024.0 * 1024.0;
 constexpr int64_t kFloatBytes = 4;
 constexpr int64_t kDoubleBytes = 8;
 // What block_allocator.h may keep idle beside the blocks in use.
-constexpr double kRoomBetweenBlocks = 0.06;
+constexpr double kRoomBetweenBlocks = 1.0 / 16;
 
 int64_t num_elements(const Shape& shape) {
   int64_t count = 1;

@@ -11,7 +11,7 @@ namespace {
 
 using NameSet = std::set<std::string>;
 
-// NameSet copied from block to block; templates have a few dozen names and blocks.
+// Names copied from block to block; templates have a few dozen names and blocks.
 class Work {
  public:
   void add(size_t count) {
