@@ -15,7 +15,7 @@ import sys
 import tempfile
 from array import array
 
-# Relative tolerances: losses of the first step and of the others, norms of gradients, norms of differences of tensors. A
+# Relative tolerances: losses of the first step and of the others, norms of gradients, norms of differences of a tensor. A
 # float16 tower rounds differently in other hands, which a run then carries on.
 TOLERANCES = {"fp32tower": (1e-5, 1e-5, 1e-4, 1e-4), "asis": (1e-4, 1e-3, 5e-3, 2e-2)}
 
@@ -45,6 +45,8 @@ def canonical(name):
 # Of runs longer than this, losses of the first ten steps and of the others: differences of the last bit grow.
 SHORT = 30
 LONG_TOLERANCES = (1e-4, 1e-3)
+# Norm of the differences of all weights, or all first or second moments, together: float32 towers, runs of ten steps and more.
+STATE_TOLERANCE = 1e-5
 
 
 class Check:
@@ -129,6 +131,7 @@ class Check:
         states = {step: read_safetensors(output / f"checkpoint-{step}" / "optimizer.safetensors") for step in (1, last)}
         places = {"final": (last, "master"), "after_step1": (1, "master"), "exp_avg_after_step1": (1, "exp_avg"),
                   "exp_avg_final": (last, "exp_avg"), "exp_avg_sq_final": (last, "exp_avg_sq"), "exp_avg_sq_after_step1": (1, "exp_avg_sq")}
+        squares = {prefix: [0.0, 0.0] for prefix in places}
         for name, wanted in expected.items():
             prefix, rest = name.split(".", 1)
             step, kind = places[prefix]
@@ -137,8 +140,15 @@ class Check:
                 self.problems.append(f"{name}: no such tensor")
                 continue
             self.expect(f"{name}: {len(found)} elements, expected {len(wanted)}", len(found) == len(wanted))
-            difference = math.dist(found, wanted) / max(1e-30, math.hypot(*wanted))
+            distance, norm = math.dist(found, wanted), math.hypot(*wanted)
+            difference = distance / max(1e-30, norm)
             self.expect(f"{name}: relative difference {difference:.2e}", difference <= self.tensor)
+            squares[prefix][0] += distance**2
+            squares[prefix][1] += norm**2
+        if self.variant == "fp32tower" and last >= 10:
+            for prefix, (distance, norm) in squares.items():
+                self.expect(f"{prefix}: relative difference {math.sqrt(distance / max(1e-60, norm)):.2e}",
+                            distance <= STATE_TOLERANCE**2 * norm)
 
 
 def main():

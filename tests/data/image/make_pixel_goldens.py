@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes pixels_original.txt and pixels_hf.txt: pixel values of the published image processors.
 
-  python make_pixel_goldens.py original   # environment with the original `llava` package
+  python make_pixel_goldens.py original   # environment with the original `llava` package and Pillow 13
   python make_pixel_goldens.py hf         # environment with `transformers` 4.57
 
 Columns: processor mode side width height tiles crc32 (of the float32 values, little-endian, in
 memory order, without the zero tiles that pad a batch). The picture is SYN(width, height) of
-make_resize_goldens.py; the sizes favour aspect ratios where one axis grows and the other shrinks.
+make_resize_goldens.py; the sizes favour aspect ratios where one axis grows and the other shrinks. Sides
+of up to three pixels come last, but for heights of 1 and 3, which the original takes for channels.
 """
 import pathlib
 import random
@@ -20,6 +21,7 @@ import numpy as np
 from make_resize_goldens import synthetic
 
 HERE = pathlib.Path(__file__).parent
+THIN = [(1, 9), (9, 1), (1, 1), (2, 3), (3, 2), (3, 3), (1, 300), (300, 1)]
 CLIP = dict(image_mean=[0.48145466, 0.4578275, 0.40821073], image_std=[0.26862954, 0.26130258, 0.27577711])
 
 
@@ -51,7 +53,9 @@ def original_rows():
         processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}, **CLIP)
         for mode in ("square", "pad", "anyres"):
             config = types.SimpleNamespace(image_aspect_ratio=mode, image_grid_pinpoints=pairs(side))
-            for size in sizes(side, count):
+            for size in sizes(side, count) + THIN:
+                if {"square": size[1], "pad": max(size), "anyres": 0}[mode] in (1, 3):
+                    continue
                 values = process_images([synthetic(*size)], processor, config)
                 values = values["pixel_values"] if mode == "square" and not hasattr(values, "shape") else values
                 values = np.asarray(values)
