@@ -13,7 +13,6 @@
 #include "llava/backend/torch/torch_backend.h"
 #include "llava/checkpoint/weights_hash.h"
 #include "llava/core/hash.h"
-#include "llava/core/json.h"
 #include "llava/core/log.h"
 #include "llava/data/training_inputs.h"
 #include "llava/train/block_allocator.h"
@@ -22,6 +21,7 @@
 #include "llava/train/dataset_batches.h"
 #include "llava/train/memory_plan.h"
 #include "llava/train/quantized_base.h"
+#include "llava/train/rank_agreement.h"
 #include "llava/train/rank_choice.h"
 #include "llava/train/run_summary.h"
 #include "llava/train/save_space.h"
@@ -132,55 +132,6 @@ int64_t num_elements(const std::vector<TrainedParameter>& parameters) {
   return count;
 }
 
-// What ranks have to agree on, by what each of them has.
-void check_same(RankGroup& group, std::string_view what, const std::string& text) {
-  const std::string hash = to_hex(sha256(std::as_bytes(std::span(text))));
-  const std::vector<std::string> hashes = group.gather(hash);
-  for (std::size_t rank = 1; rank < hashes.size(); ++rank) {
-    if (hashes[rank] == hashes[0]) continue;
-    fail(ErrorCode::kInvalidArgument,
-         "rank {} has another {} than rank 0: start all ranks with the same program, flags and "
-         "files",
-         rank, what);
-  }
-}
-
-// The flags without those that may be a rank's own.
-std::string common_flags(const TrainConfig& config) {
-  Json flags = to_json(config);
-  for (const char* name : {"local-rank", "device", "threads", "cache-dir"}) flags.erase(name);
-  return to_text(flags);
-}
-
-std::string values_of(const std::vector<TrainedParameter>& parameters) {
-  std::string hashes;
-  for (const TrainedParameter& parameter : parameters) {
-    const at::Tensor value = parameter.value.detach().cpu();
-    hashes +=
-        parameter.name + " " +
-        to_hex(sha256({static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()}));
-  }
-  return hashes;
-}
-
-// The checkpoint that all ranks go on from: the one that rank 0 finds.
-std::optional<fs::path> common_checkpoint(const TrainConfig& config, RankGroup& group) {
-  std::string found;
-  if (group.is_first()) {
-    if (const auto checkpoint = find_checkpoint(config)) found = checkpoint->string();
-  }
-  found = group.gather(found).front();
-  if (found.empty()) return std::nullopt;
-  if (!fs::is_directory(found)) {
-    fail(ErrorCode::kNotFound,
-         "rank {} does not see '{}', which rank 0 goes on from: --output-dir has to be a folder "
-         "that "
-         "all machines share",
-         group.rank(), found);
-  }
-  return found;
-}
-
 // Whether ranks that share the work of one process are sooner than it; a run that is resumed goes
 // on as it was (`saved_number`; 0 for a new one).
 bool is_better_together(Context& ctx, const model::LlavaModel& model, Trainables& trainables,
@@ -222,8 +173,8 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
                      const RunOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   fs::create_directories(config.run.output_dir);
-  check_same(group, "set of flags", common_flags(config));
-  const std::optional<fs::path> checkpoint = common_checkpoint(config, group);
+  require_same_flags(group, config);
+  const std::optional<fs::path> checkpoint = common_checkpoint(group, config);
   BasePlace place = locate_base(config);
   const data::TrainingTokenizer tokenizer = open_base_tokenizer(place, config);
   data::SampleRules rules = sample_rules(config, place, *tokenizer.tokenizer);
@@ -286,7 +237,7 @@ RunEnd train_as_rank(Context& ctx, const TrainConfig& config, RankGroup& group,
   quantize_base(*model, config, *ctx.pool);
   Trainables trainables = make_trainable(*model, config);
   const bool takes_turns = config.run.num_processes == 0;
-  check_same(group, "set of initial values", values_of(trainables.parameters));
+  require_same_values(group, trainables.parameters);
   data::SampleSource source(file, maker, bad_sample_policy(config.data.on_bad_sample));
   const OptimizationArguments& o = config.optimization;
   DataShape shape{.num_samples = file.size(),
