@@ -52,6 +52,8 @@ int serve_command(const Arguments& arguments) {
       if (!options.no_open && is_on_desktop()) open_browser(address);
     };
   }
+  options.server.command = {kHelp.name};
+  options.server.command.insert(options.server.command.end(), arguments.begin(), arguments.end());
   return run_model_server(options.server, std::nullopt);
 }
 

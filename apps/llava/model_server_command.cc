@@ -4,25 +4,72 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "drain.h"
 #include "llava/core/error.h"
 #include "llava/core/log.h"
+#include "llava/engine/parallel/parallel_runner.h"
+#include "rank_processes.h"
 #include "server_log.h"
 #include "server_signals.h"
 #include "torch_program.h"
 
 namespace llava::app {
+namespace {
+
+// Threads without a flag: the ranks share the cores.
+RuntimeOptions runtime_of_rank(const ModelServerOptions& options) {
+  RuntimeOptions runtime = options.runtime;
+  if (options.tp == 1) return runtime;
+  if (runtime.device != "cpu") {
+    fail(ErrorCode::kUnsupported,
+         "--tp {} shares a model between processes on the processor, and --device is '{}'",
+         options.tp, runtime.device);
+  }
+  if (runtime.threads == 0) runtime.threads = std::max(1, ThreadPool().num_threads() / options.tp);
+  return runtime;
+}
+
+template <class Rank>
+void take_share(Session& session, Rank& rank) {
+  Context ctx = session.runtime.context();
+  model::take_share(ctx, *session.pretrained.model, rank.share(),
+                    [&rank](Context& c, const Tensor& part) { return rank.sum(c, part); });
+}
+
+int follow(const ModelServerOptions& options, const RuntimeOptions& runtime,
+           engine::FollowingRank& rank) {
+  Session session(runtime, options.load);
+  take_share(session, rank);
+  // What only the first rank computes.
+  model::LlavaModel& model = *session.pretrained.model;
+  model.vision_tower.reset();
+  model.projector.reset();
+  model.lm_head.weight.value = Tensor();
+  engine::follow_leader(session.runtime.context(), model, rank);
+  return 0;
+}
+
+}  // namespace
+
 int run_model_server(const ModelServerOptions& options,
                      std::optional<serve::RegistrationOptions> registration) {
-  require_backend(options.runtime);
+  const RuntimeOptions runtime = runtime_of_rank(options);
+  require_backend(runtime);
+  if (std::optional<engine::FollowingRank> rank = following_rank()) {
+    return follow(options, runtime, *rank);
+  }
   if (options.service.log_content && options.server.request_log.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "--log-content writes into the file of --request-log, and there is none: name one");
   }
   configure_server_log(options.server, options.log_dir, options.log_name,
                        options.log_name == "model_worker");
+  // Other ranks are started before there are threads, and end after all that uses them.
+  std::optional<RankProcesses> ranks;
+  if (options.tp > 1) ranks.emplace(options.tp, options.command);
   const ServerSignals signals;
   // The server ends before what it serves, and who speaks of it before the server.
   std::optional<Session> session;
@@ -35,9 +82,11 @@ int run_model_server(const ModelServerOptions& options,
     log_warning("no_api_key", {{"host", options.server.host},
                                {"hint", "anybody who reaches this port can use it: --api-key"}});
   }
-  session.emplace(options.runtime, options.load);
+  session.emplace(runtime, options.load);
+  if (ranks) take_share(*session, ranks->leader());
   session->engine_options = options.engine;
-  session->engine = session->open_engine(1);
+  session->engine = session->open_engine(1, ranks ? &ranks->leader() : nullptr);
+  if (ranks) ranks->watch();
   server.on_drain_request([] { kill(getpid(), SIGTERM); });
   server.serve(session->pretrained, *session->engine, options.service, options.legacy,
                page ? &*page : nullptr);

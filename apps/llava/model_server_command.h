@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "command.h"
 #include "llava/serve/server/model_server.h"
 #include "session.h"
 
@@ -21,6 +22,9 @@ struct ModelServerOptions {
   engine::LoadRequest load;
   RuntimeOptions runtime;
   engine::EngineOptions engine;
+  int32_t tp = 1;
+  /// The subcommand and its arguments, which other ranks run too.
+  Arguments command;
   std::optional<serve::WebOptions> web;  ///< of the page; nothing: there is none
   std::string log_dir;                   ///< empty: no file
   std::string log_name = "serve";
@@ -38,6 +42,11 @@ struct ModelServerOptions {
     load.describe(v);
     runtime.describe(v);
     engine.describe(v);
+    v.field("tp", tp,
+            "tensor parallelism: processes of this machine that share the language model's heads "
+            "and feed-forward width, and its threads; weights of 16 or 32 bits, on the processor",
+            in_range(1, 64));
+    v.field("tensor-parallel-size", tp, "the same, as vLLM calls it", in_range(1, 64));
   }
 };
 

@@ -47,13 +47,14 @@ Session::Session(const RuntimeOptions& options, const engine::LoadRequest& reque
                             {"ms", load_ms}});
 }
 
-std::unique_ptr<engine::Engine> Session::open_engine(int64_t least_tokens) {
+std::unique_ptr<engine::Engine> Session::open_engine(int64_t least_tokens,
+                                                     engine::LeadingRank* ranks) {
   Context ctx = runtime.context();
   if (!draft) {
     fetch_model({.model_path = engine_options.draft_model});
     draft = engine::load_draft_model(ctx, pretrained, engine_options);
   }
-  return engine::open_engine(ctx, pretrained, engine_options, least_tokens, draft.get());
+  return engine::open_engine(ctx, pretrained, engine_options, least_tokens, draft.get(), ranks);
 }
 
 engine::Engine& Session::engine_for(const engine::PreparedPrompt& prompt,

@@ -29,8 +29,9 @@ struct Session {
   engine::Engine& engine_for(const engine::PreparedPrompt& prompt,
                              const engine::AnswerOptions& options);
 
-  /// An engine with these options.
-  std::unique_ptr<engine::Engine> open_engine(int64_t least_tokens);
+  /// An engine with these options; with `ranks` for the first rank's share of a model.
+  std::unique_ptr<engine::Engine> open_engine(int64_t least_tokens,
+                                              engine::LeadingRank* ranks = nullptr);
 
   Session(const RuntimeOptions& options, const engine::LoadRequest& request);
 };

@@ -13,6 +13,7 @@
 #include "llava/engine/memory.h"
 #include "llava/engine/model_identity.h"
 #include "llava/engine/model_runner.h"
+#include "llava/engine/parallel/parallel_runner.h"
 #include "llava/engine/scratch_memory.h"
 
 namespace llava::engine {
@@ -40,13 +41,15 @@ struct Caches {
   int64_t encoder_bytes = 0;
 };
 
-// Sums up what the engine will take beside the weights, and refuses what does not fit.
+// Sums up what the engine will take beside the weights, and refuses what does not fit. Every rank
+// takes as much.
 Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, int64_t least_tokens,
-                   const Pretrained* draft) {
+                   const Pretrained* draft, int32_t num_ranks) {
   const model::LlavaModel& model = *pretrained.model;
   Caches caches;
   caches.kv_dtype = choose_kv_dtype(model, options.kv_dtype);
-  int64_t bytes_per_token = KvPages::bytes_per_token(model.config.decoder, caches.kv_dtype);
+  const int64_t bytes_per_token =
+      num_ranks * KvPages::bytes_per_token(model.config.decoder, caches.kv_dtype);
   int64_t draft_bytes_per_token = 0;
   if (draft != nullptr) {
     caches.draft_kv_dtype = choose_kv_dtype(*draft->model, options.kv_dtype);
@@ -64,7 +67,7 @@ Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, i
   std::vector<MemoryPart> parts{
       {fmt::format("the KV cache of {} tokens", tokens), tokens * bytes_per_token},
       {fmt::format("a step of {} tokens", step.num_tokens),
-       std::max(step_scratch_bytes(model, step),
+       std::max(num_ranks * step_scratch_bytes(model, step),
                 encode_scratch_bytes(model, most_tiles(pretrained.geometry)))}};
   if (model.config.has_vision) {
     parts.push_back(
@@ -171,14 +174,22 @@ std::unique_ptr<Pretrained> load_draft_model(Context& ctx, const Pretrained& pre
 
 std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
                                     const EngineOptions& options, int64_t least_tokens,
-                                    const Pretrained* draft) {
-  const Caches caches = plan_caches(pretrained, options, least_tokens, draft);
+                                    const Pretrained* draft, LeadingRank* ranks) {
+  const Caches caches =
+      plan_caches(pretrained, options, least_tokens, draft, ranks != nullptr ? ranks->size() : 1);
   const auto page_size = options.config.scheduler.page_size;
   const model::DecoderConfig& decoder = pretrained.model->config.decoder;
   std::unique_ptr<DraftModel> draft_model;
   if (draft != nullptr) draft_model = make_draft_model(ctx, pretrained, *draft, options, caches);
-  auto runner = std::make_unique<ModelRunner>(ctx, *pretrained.model, caches.kv_dtype,
-                                              caches.num_pages, page_size);
+  std::unique_ptr<Runner> runner;
+  if (ranks != nullptr) {
+    const RunnerMemory memory{
+        .kv_dtype = caches.kv_dtype, .num_pages = caches.num_pages, .page_size = page_size};
+    runner = std::make_unique<ParallelRunner>(ctx, *pretrained.model, memory, *ranks);
+  } else {
+    runner = std::make_unique<ModelRunner>(ctx, *pretrained.model, caches.kv_dtype,
+                                           caches.num_pages, page_size);
+  }
   return std::make_unique<Engine>(
       options.config,
       EngineMemory{.num_pages = caches.num_pages,

@@ -9,6 +9,7 @@
 
 #include "llava/core/config.h"
 #include "llava/engine/engine.h"
+#include "llava/engine/parallel/model_ranks.h"
 #include "llava/engine/pretrained.h"
 
 namespace llava::engine {
@@ -68,12 +69,14 @@ std::unique_ptr<Pretrained> load_draft_model(Context& ctx, const Pretrained& pre
 
 /// Starts an engine. `ctx`, `pretrained` and `draft`, which may be null, outlive it; from now on
 /// the backend is the engine's. With a cache folder all weights are read once, for the identity of
-/// what is in it.
+/// what is in it. With `ranks`, which outlives the engine too, `pretrained` is the first rank's
+/// share of a model, and the others do theirs.
 ///
 /// Throws: Error(kNotFound) when the cache folder cannot be used; Error(kResourceExhausted) with
 /// the sum when a KV cache of `least_tokens` does not fit beside what a step works with.
 std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
                                     const EngineOptions& options, int64_t least_tokens,
-                                    const Pretrained* draft = nullptr);
+                                    const Pretrained* draft = nullptr,
+                                    LeadingRank* ranks = nullptr);
 
 }  // namespace llava::engine

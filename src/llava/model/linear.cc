@@ -45,6 +45,9 @@ void forward_all(Context& ctx, const Tensor& x,
         {layer.weight.value, layer.has_bias ? layer.bias.value : kNoBias, terms.back()});
   }
   ops::linear_all(ctx, x, weights, results);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].get().on_output) results[i] = layers[i].get().on_output(ctx, results[i]);
+  }
 }
 
 }  // namespace llava::model

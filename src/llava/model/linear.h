@@ -28,6 +28,9 @@ struct Linear {
   Parameter bias;
   bool has_bias;
   std::vector<LoraAdapter> adapters;
+  /// What becomes of y before anybody sees it: ranks that share the inputs add their parts up
+  /// (tensor_parallel.h). Empty otherwise.
+  std::function<Tensor(Context& ctx, const Tensor& y)> on_output = {};
 
   Linear(int64_t in_features, int64_t out_features, bool with_bias = false)
       : weight(Shape{out_features, in_features}), bias(Shape{out_features}), has_bias(with_bias) {}

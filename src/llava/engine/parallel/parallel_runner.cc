@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "llava/engine/parallel/parallel_runner.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "llava/core/check.h"
+#include "llava/core/error.h"
+#include "llava/engine/parallel/step_message.h"
+
+namespace llava::engine {
+namespace {
+
+std::span<const float> as_floats(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
+}
+
+}  // namespace
+
+ParallelRunner::ParallelRunner(const Context& ctx, const model::LlavaModel& model,
+                               const RunnerMemory& memory, LeadingRank& ranks)
+    : ranks_(ranks) {
+  ranks_.wait_until_ready();
+  ranks_.together({{"do", "open"},
+                   {"kv_dtype", std::string(dtype_name(memory.kv_dtype))},
+                   {"num_pages", memory.num_pages},
+                   {"page_size", memory.page_size}},
+                  {}, [&] {
+                    own_ = std::make_unique<ModelRunner>(ctx, model, memory.kv_dtype,
+                                                         memory.num_pages, memory.page_size);
+                  });
+}
+
+void ParallelRunner::give_features(uint64_t image, int32_t num_tokens,
+                                   std::span<const std::byte> bytes) {
+  try {
+    ranks_.together({{"do", "put_features"}, {"image", image}, {"num_tokens", num_tokens}}, bytes,
+                    [] {});
+  } catch (...) {
+    drop(image);
+    throw;
+  }
+}
+
+void ParallelRunner::encode(uint64_t image, const PreparedImage& picture) {
+  own_->encode(image, picture);
+  give_features(image, picture.layout.num_tokens, own_->read_features(image));
+}
+
+bool ParallelRunner::put_features(uint64_t image, const PreparedImage& picture,
+                                  std::span<const std::byte> bytes) {
+  if (!own_->put_features(image, picture, bytes)) return false;
+  give_features(image, picture.layout.num_tokens, bytes);
+  return true;
+}
+
+std::vector<float> ParallelRunner::embed_text(std::span<const int32_t> ids) {
+  std::vector<float> embedding;
+  ranks_.together({{"do", "embed_text"}, {"ids", std::vector<int32_t>(ids.begin(), ids.end())}}, {},
+                  [&] { embedding = own_->embed_text(ids); });
+  return embedding;
+}
+
+void ParallelRunner::drop(uint64_t image) {
+  ranks_.together({{"do", "drop"}, {"image", image}}, {}, [&] { own_->drop(image); });
+}
+
+void ParallelRunner::drop_all() noexcept {
+  try {
+    ranks_.together({{"do", "drop_all"}}, {}, [&] { own_->drop_all(); });
+  } catch (...) {
+    // A rank that is gone ends the program.
+    own_->drop_all();
+  }
+}
+
+void ParallelRunner::read_pages(std::span<const int32_t> pages, std::span<std::byte> out) {
+  const std::size_t share = out.size() / static_cast<std::size_t>(ranks_.size());
+  const auto results = ranks_.together({{"do", "read_pages"}, {"pages", to_vector(pages)}}, {},
+                                       [&] { own_->read_pages(pages, out.first(share)); });
+  for (const std::vector<std::byte>& result : results) {
+    out = out.subspan(share);
+    LLAVA_CHECK(result.size() == share, "pages of {} bytes, expected {}", result.size(), share);
+    std::memcpy(out.data(), result.data(), share);
+  }
+}
+
+void ParallelRunner::write_pages(std::span<const int32_t> pages, std::span<const std::byte> bytes) {
+  const std::size_t share = bytes.size() / static_cast<std::size_t>(ranks_.size());
+  ranks_.together({{"do", "write_pages"}, {"pages", to_vector(pages)}}, bytes,
+                  [&] { own_->write_pages(pages, bytes.first(share)); });
+}
+
+void ParallelRunner::run(const StepPlan& plan, StepLogits& logits) {
+  const auto results = ranks_.together({{"do", "run"}, {"plan", to_json(plan)}}, {},
+                                       [&] { own_->run(plan, logits); });
+  // Maps are means over heads, and every rank has as many.
+  for (const std::vector<std::byte>& result : results) {
+    const std::span<const float> maps = as_floats(result);
+    LLAVA_CHECK(maps.size() == logits.maps.size());
+    for (std::size_t i = 0; i < maps.size(); ++i) logits.maps[i] += maps[i];
+  }
+  for (float& value : logits.maps) value /= static_cast<float>(ranks_.size());
+}
+
+void follow_leader(const Context& ctx, const model::LlavaModel& model, FollowingRank& rank) {
+  std::unique_ptr<ModelRunner> runner;
+  StepLogits logits;
+  rank.follow([&](const RankCommand& command) {
+    const Json& what = command.what;
+    const auto name = what.at("do").get<std::string>();
+    std::vector<std::byte> result;
+    if (name == "open") {
+      const auto dtype = dtype_from_name(what.at("kv_dtype").get<std::string>());
+      LLAVA_CHECK(dtype.has_value());
+      runner.reset();
+      runner =
+          std::make_unique<ModelRunner>(ctx, model, *dtype, what.at("num_pages").get<int32_t>(),
+                                        what.at("page_size").get<int32_t>());
+      return result;
+    }
+    LLAVA_CHECK(runner != nullptr, "command '{}' before 'open'", name);
+    if (name == "run") {
+      runner->run(step_from_json(what.at("plan")), logits);
+      const auto maps = std::as_bytes(std::span(logits.maps));
+      result.assign(maps.begin(), maps.end());
+    } else if (name == "put_features") {
+      PreparedImage picture;
+      picture.layout.num_tokens = what.at("num_tokens").get<int32_t>();
+      LLAVA_CHECK(runner->put_features(what.at("image").get<uint64_t>(), picture, command.payload),
+                  "features of {} bytes for {} tokens", command.payload.size(),
+                  picture.layout.num_tokens);
+    } else if (name == "drop") {
+      runner->drop(what.at("image").get<uint64_t>());
+    } else if (name == "drop_all") {
+      runner->drop_all();
+    } else if (name == "embed_text") {
+      runner->embed_text(what.at("ids").get<std::vector<int32_t>>());
+    } else if (name == "read_pages") {
+      const auto pages = what.at("pages").get<std::vector<int32_t>>();
+      result.resize(static_cast<std::size_t>(runner->page_bytes()) * pages.size());
+      runner->read_pages(pages, result);
+    } else if (name == "write_pages") {
+      const auto pages = what.at("pages").get<std::vector<int32_t>>();
+      const std::size_t share = static_cast<std::size_t>(runner->page_bytes()) * pages.size();
+      const std::size_t begin = share * static_cast<std::size_t>(rank.share().rank);
+      LLAVA_CHECK(begin + share <= command.payload.size());
+      runner->write_pages(pages, std::span(command.payload).subspan(begin, share));
+    } else {
+      fail(ErrorCode::kInternal, "a rank was told to do '{}'", name);
+    }
+    return result;
+  });
+}
+
+}  // namespace llava::engine

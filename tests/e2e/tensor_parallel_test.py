@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`llava serve --tp`: several processes answer as one, and none outlives another.
+
+usage: tensor_parallel_test.py PROGRAM ROOT
+"""
+
+import base64
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+PROGRAM, ROOT = sys.argv[1], pathlib.Path(sys.argv[2])
+GOLDEN = ROOT / "tests/golden"
+ENVIRONMENT = os.environ | {"LLAVA_THREADS": "3", "LLAVA_LOG": ""}
+# Of log-probabilities; where two tokens are nearer to each other than twice that, either may be chosen.
+TOLERANCE = 1e-4
+NUM_RANKS = 3  # the golden model's heads
+
+
+def command(*flags):
+    return [PROGRAM, "serve", "--no-web", "--port", "0", "--drain-delay", "0", "--model-path", str(GOLDEN / "models/llava-v1.5-pad"),
+            "--dtype", "float32", *flags]
+
+
+class Server:
+    def __init__(self, *flags):
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command(*flags), stdout=subprocess.PIPE, stderr=self.errors, text=True, env=ENVIRONMENT)
+        self.address = self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+    def wait(self):
+        status = self.process.wait(timeout=60)
+        self.errors.seek(0)
+        return status, self.errors.read().decode()
+
+    def ask(self, path, body):
+        request = urllib.request.Request(self.address + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.load(answer)
+
+    def ranks(self):
+        """The processes that the server has started."""
+        found = []
+        for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+            try:
+                if f"PPid:\t{self.process.pid}\n" in status.read_text():
+                    found.append(int(status.parent.name))
+            except OSError:
+                pass
+        return found
+
+
+def is_alive(process):
+    try:
+        return "State:\tZ" not in pathlib.Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+def picture(name):
+    data = base64.b64encode((GOLDEN / "images" / name).read_bytes()).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+
+def chat(*content, **members):
+    return {"messages": [{"role": "user", "content": list(content)}], "temperature": 0, "max_tokens": 24, "logprobs": True,
+            "top_logprobs": 2} | members
+
+
+TEXT = {"type": "text", "text": "What is shown, and how many are there?"}
+QUESTIONS = [chat(TEXT), chat(picture("wide_150x13.png"), TEXT), chat(picture("square_28x28.png"), picture("thin_2x90.png"), TEXT)]
+
+
+class TensorParallel(unittest.TestCase):
+    def expect_same(self, found, expected):
+        ours, theirs = (answer["choices"][0]["logprobs"]["content"] for answer in (found, expected))
+        self.assertTrue(theirs)
+        for one, other in zip(ours, theirs):
+            first, second = (rival["logprob"] for rival in other["top_logprobs"])
+            if one["token"] != other["token"] and first - second < 2 * TOLERANCE:
+                return
+            self.assertEqual(one["token"], other["token"])
+            self.assertAlmostEqual(one["logprob"], other["logprob"], delta=TOLERANCE)
+        self.assertEqual(len(ours), len(theirs))
+
+    def test_answers_as_one_process(self):
+        with Server() as alone, Server("--tensor-parallel-size", str(NUM_RANKS)) as together:
+            self.assertEqual(len(together.ranks()), NUM_RANKS - 1)
+            for question in QUESTIONS * 2:  # the second time from the caches
+                self.expect_same(together.ask("/v1/chat/completions", question), alone.ask("/v1/chat/completions", question))
+            body = {"input": "a text", "model": "llava-v1.5-pad"}
+            ours, theirs = (server.ask("/v1/embeddings", body)["data"][0]["embedding"] for server in (together, alone))
+            for one, other in zip(ours, theirs, strict=True):
+                self.assertAlmostEqual(one, other, delta=TOLERANCE)
+            body = {"messages": [{"role": "user", "content": [picture("square_28x28.png"), TEXT]}, {"role": "assistant", "content": "A square."}]}
+            ours, theirs = (server.ask("/v1/attention", body)["tokens"] for server in (together, alone))
+            for one, other in zip(ours, theirs, strict=True):
+                for row, expected in zip(one["images"][0]["weights"][0], other["images"][0]["weights"][0], strict=True):
+                    self.assertAlmostEqual(row, expected, delta=TOLERANCE)
+
+    def test_lost_rank_ends_the_group(self):
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            with Server("--tp", str(NUM_RANKS)) as server:
+                ranks = server.ranks()
+                begin = time.monotonic()
+                os.kill(ranks[-1], number)
+                status, errors = server.wait()
+                self.assertEqual(status, 3, errors)
+                self.assertLess(time.monotonic() - begin, 30)
+                self.assertIn("of the model (process", errors)
+                self.expect_ended(ranks)
+
+    def test_silent_rank_ends_the_group(self):
+        with Server("--tp", str(NUM_RANKS)) as server:
+            ranks = server.ranks()
+            os.kill(ranks[0], signal.SIGSTOP)
+            with self.assertRaises(OSError):
+                server.ask("/v1/chat/completions", QUESTIONS[0])
+            status, errors = server.wait()
+            self.assertEqual(status, 3, errors)
+            self.expect_ended(ranks)
+
+    def test_no_rank_outlives_the_server(self):
+        for number, expected in ((signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)):
+            with Server("--tp", str(NUM_RANKS)) as server:
+                ranks = server.ranks()
+                self.assertEqual(len(ranks), NUM_RANKS - 1)
+                server.process.send_signal(number)
+                status, errors = server.wait()
+                self.assertEqual(status, expected, errors)
+                self.expect_ended(ranks)
+
+    def expect_ended(self, ranks):
+        deadline = time.monotonic() + 10
+        while any(map(is_alive, ranks)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.assertFalse(any(map(is_alive, ranks)))
+
+    def test_refuses_what_cannot_be_shared(self):
+        for flags, status, words in ((("--tp", "2"), 2, "3 attention heads cannot be shared evenly by 2 ranks"),
+                                     (("--tp", "3", "--load-4bit"), 3, "cannot be cut for several ranks"),
+                                     (("--tp", "3", "--device", "cuda"), 3, "on the processor")):
+            result = subprocess.run(command(*flags), capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+            self.assertEqual(result.returncode, status, result.stderr)
+            self.assertIn(words, result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
