@@ -101,19 +101,25 @@ class TensorParallel(unittest.TestCase):
         self.assertEqual(len(ours), len(theirs))
 
     def test_answers_as_one_process(self):
-        with Server() as alone, Server("--tensor-parallel-size", str(NUM_RANKS)) as together:
-            self.assertEqual(len(together.ranks()), NUM_RANKS - 1)
-            for question in QUESTIONS * 2:  # the second time from the caches
-                self.expect_same(together.ask("/v1/chat/completions", question), alone.ask("/v1/chat/completions", question))
-            body = {"input": "a text", "model": "llava-v1.5-pad"}
-            ours, theirs = (server.ask("/v1/embeddings", body)["data"][0]["embedding"] for server in (together, alone))
-            for one, other in zip(ours, theirs, strict=True):
-                self.assertAlmostEqual(one, other, delta=TOLERANCE)
-            body = {"messages": [{"role": "user", "content": [picture("square_28x28.png"), TEXT]}, {"role": "assistant", "content": "A square."}]}
-            ours, theirs = (server.ask("/v1/attention", body)["tokens"] for server in (together, alone))
-            for one, other in zip(ours, theirs, strict=True):
-                for row, expected in zip(one["images"][0]["weights"][0], other["images"][0]["weights"][0], strict=True):
-                    self.assertAlmostEqual(row, expected, delta=TOLERANCE)
+        backends = ["native", "torch"] if pathlib.Path(PROGRAM).with_name("llava-torch").exists() else ["native"]
+        for backend in backends:
+            flags = "--tensor-parallel-size", str(NUM_RANKS), "--backend", backend
+            with self.subTest(backend=backend), Server() as alone, Server(*flags) as together:
+                self.assertEqual(len(together.ranks()), NUM_RANKS - 1)
+                self.compare(together, alone)
+
+    def compare(self, together, alone):
+        for question in QUESTIONS * 2:  # the second time from the caches
+            self.expect_same(together.ask("/v1/chat/completions", question), alone.ask("/v1/chat/completions", question))
+        body = {"input": "a text", "model": "llava-v1.5-pad"}
+        ours, theirs = (server.ask("/v1/embeddings", body)["data"][0]["embedding"] for server in (together, alone))
+        for one, other in zip(ours, theirs, strict=True):
+            self.assertAlmostEqual(one, other, delta=TOLERANCE)
+        body = {"messages": [{"role": "user", "content": [picture("square_28x28.png"), TEXT]}, {"role": "assistant", "content": "A square."}]}
+        ours, theirs = (server.ask("/v1/attention", body)["tokens"] for server in (together, alone))
+        for one, other in zip(ours, theirs, strict=True):
+            for row, expected in zip(one["images"][0]["weights"][0], other["images"][0]["weights"][0], strict=True):
+                self.assertAlmostEqual(row, expected, delta=TOLERANCE)
 
     def test_lost_rank_ends_the_group(self):
         for number in (signal.SIGKILL, signal.SIGTERM):
