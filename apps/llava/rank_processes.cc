@@ -11,9 +11,11 @@
 
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -94,7 +96,12 @@ RankProcesses::RankProcesses(int32_t num_ranks, const Arguments& command) {
 
 void RankProcesses::watch() {
   watch_ = std::jthread([this](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any nothing;
+    const auto never = [] { return false; };
+    // Until the program ends, which wakes it at once.
+    for (; !stop.stop_requested(); nothing.wait_for(lock, stop, kWatchInterval, never)) {
       if (const std::optional<int32_t> lost = leader_->find_lost()) {
         fmt::print(stderr,
                    "llava: rank {} of the model (process {}) has ended or does not answer, and "
@@ -103,7 +110,6 @@ void RankProcesses::watch() {
         // The other ranks end when their sockets close.
         std::_Exit(kExitRankLost);
       }
-      std::this_thread::sleep_for(kWatchInterval);
     }
   });
 }

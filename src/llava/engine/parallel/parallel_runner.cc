@@ -12,6 +12,10 @@
 namespace llava::engine {
 namespace {
 
+std::vector<int32_t> to_vector(std::span<const int32_t> values) {
+  return {values.begin(), values.end()};
+}
+
 std::span<const float> as_floats(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
@@ -57,7 +61,7 @@ bool ParallelRunner::put_features(uint64_t image, const PreparedImage& picture,
 
 std::vector<float> ParallelRunner::embed_text(std::span<const int32_t> ids) {
   std::vector<float> embedding;
-  ranks_.together({{"do", "embed_text"}, {"ids", std::vector<int32_t>(ids.begin(), ids.end())}}, {},
+  ranks_.together({{"do", "embed_text"}, {"ids", to_vector(ids)}}, {},
                   [&] { embedding = own_->embed_text(ids); });
   return embedding;
 }

@@ -2,14 +2,11 @@
 #include "llava/engine/parallel/step_message.h"
 
 #include <utility>
+#include <vector>
 
 #include "llava/core/check.h"
 
 namespace llava::engine {
-
-std::vector<int32_t> to_vector(std::span<const int32_t> values) {
-  return {values.begin(), values.end()};
-}
 
 Json to_json(const StepPlan& plan) {
   Json copies = Json::array();

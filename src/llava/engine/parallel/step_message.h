@@ -3,15 +3,10 @@
 // A step of the engine as one rank tells it to another.
 #pragma once
 
-#include <span>
-#include <vector>
-
 #include "llava/core/json.h"
 #include "llava/engine/step_plan.h"
 
 namespace llava::engine {
-
-std::vector<int32_t> to_vector(std::span<const int32_t> values);
 
 /// What ranks other than the first need of a plan: without logits, which the first computes alone,
 /// and without pictures to encode and drop, which are commands of their own.
