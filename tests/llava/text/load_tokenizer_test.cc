@@ -23,7 +23,10 @@ using Ids = std::vector<int32_t>;
 
 /// Opens tokenizer.json texts and bare parts of them; `expected` is a piece of the message.
 void expect_json_error(const std::string& text, ErrorCode code, const std::string& expected) {
-  const fs::path path = fs::path(::testing::TempDir()) / "bad_tokenizer.json";
+  const std::string name =
+      std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) +
+      "_tokenizer.json";
+  const fs::path path = fs::path(::testing::TempDir()) / name;
   write_file_atomically(path, text);
   try {
     load_tokenizer(path);
@@ -31,7 +34,7 @@ void expect_json_error(const std::string& text, ErrorCode code, const std::strin
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), code) << error.what();
     EXPECT_THAT(error.what(), ::testing::HasSubstr(expected));
-    EXPECT_THAT(error.what(), ::testing::HasSubstr("bad_tokenizer.json"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(name));
   }
 }
 

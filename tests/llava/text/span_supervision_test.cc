@@ -27,7 +27,10 @@ namespace fs = std::filesystem;
 const fs::path kData = test_data() / "text";
 
 std::unique_ptr<Tokenizer> slow_tokenizer(const std::string& model, bool is_legacy) {
-  const fs::path folder = fs::path(::testing::TempDir()) / "span_supervision";
+  // Tests run side by side: each has a folder of its own.
+  const fs::path folder = fs::path(::testing::TempDir()) /
+                          (std::string("span_supervision_") +
+                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
   fs::remove_all(folder);
   fs::create_directories(folder);
   fs::copy_file(kData / (model + ".model"), folder / "tokenizer.model");

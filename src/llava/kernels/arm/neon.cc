@@ -15,6 +15,8 @@ struct Neon {
   static constexpr int kLanes = 4;
   /// 6 x 4 running vectors of the 32 registers.
   static constexpr int kTileRows = 6;
+  static constexpr int kTurnedRows = 6;
+  static constexpr int kTurnedVectors = 4;
   static constexpr int kRunningVectors = 24;
   static constexpr int kDirectRows = 6;
   static constexpr bool kHasUnits = false;

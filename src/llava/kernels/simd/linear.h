@@ -13,9 +13,11 @@
 namespace llava::kernels {
 namespace {
 
-/// Outputs of a turned copy that lie side by side.
+/// Outputs of a turned copy that lie side by side: those of one tile.
 template <class I>
-inline constexpr int64_t kTurnedOutputs = 4 * I::kLanes;
+inline constexpr int64_t kTurnedOutputs = I::kTurnedVectors * I::kLanes;
+/// Floats from row to row of copied units: rows a power of two apart share few sets of the cache.
+inline constexpr int64_t kCopiedStride = kLinearBlock + 16;
 
 /// Where rows of weights begin, in elements. Those after the last stand for it: they may be read,
 /// and what comes of them is never used.
@@ -166,84 +168,121 @@ void turn_weights(const typename Product::Element* w, const int64_t* offsets, in
   }
 }
 
+/// Rows that are copied soon: they lie too far apart for the processor to see which comes next, and
+/// asked for all at once they would fill its queue.
+template <class T, int A>
+struct RowsAhead {
+  const T* rows[A > 0 ? A : 1];
+
+  [[gnu::always_inline]] void prefetch(int64_t i) const {
+#pragma GCC unroll 4
+    for (int a = 0; a < A; ++a) __builtin_prefetch(rows[a] + i, 0, 2);
+  }
+};
+
 /// sums[r] (+)= units[r] . turned weights for `num_rows` <= R rows.
-template <class Product, int R>
-void turned_tile(const char* units, int64_t stride, int64_t num_rows, const float* turned,
-                 int64_t count, float* sums, bool is_first) {
+/// Meanwhile it fetches as many inputs of the rows at `ahead`.
+/// Not inlined, where registers that the caller holds would be missing.
+template <class Product, int R, int A>
+[[gnu::noinline]] void turned_tile(const char* units, int64_t stride, int64_t num_rows,
+                                   const float* turned, int64_t count,
+                                   const RowsAhead<typename Product::Element, A>& ahead,
+                                   float* sums, bool is_first) {
   if constexpr (R > 1) {
     if (num_rows < R) {
-      return turned_tile<Product, R - 1>(units, stride, num_rows, turned, count, sums, is_first);
+      return turned_tile<Product, R - 1, A>(units, stride, num_rows, turned, count, ahead, sums,
+                                            is_first);
     }
   }
   using I = typename Product::Isa;
   using V = typename I::V;
-  V acc[R][4];
+  constexpr int kVectors = I::kTurnedVectors;
+  V acc[R][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) acc[r][c] = I::zero();
+    for (int c = 0; c < kVectors; ++c) acc[r][c] = I::zero();
   }
   for (int64_t u = 0; u < count; ++u, turned += kTurnedOutputs<I>) {
-    V w[4];
+    if (A > 0 && u % 16 == 0) ahead.prefetch(u * Product::kStep);
+    V w[kVectors];
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) w[c] = I::load(turned + c * I::kLanes);
+    for (int c = 0; c < kVectors; ++c) w[c] = I::load(turned + c * I::kLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const V x = I::set1(unit_at(units + r * stride, u));
 #pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c) acc[r][c] = Product::accumulate(x, w[c], acc[r][c]);
+      for (int c = 0; c < kVectors; ++c) acc[r][c] = Product::accumulate(x, w[c], acc[r][c]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
+    for (int c = 0; c < kVectors; ++c) {
       float* sum = sums + r * kLinearPanel + c * I::kLanes;
       I::store(sum, is_first ? acc[r][c] : I::add(I::load(sum), acc[r][c]));
     }
   }
 }
 
-/// The units of a few rows' blocks of n inputs: the rows themselves, or a copy.
+/// The units of a few rows' blocks of n inputs: the rows themselves where one tile takes all
+/// outputs of a panel and so reads them once, or a copy.
 template <class Product, class T>
 const char* as_units(const T* x, int64_t x_stride, int64_t num_rows, int64_t n, float* copy,
                      int64_t& stride) {
-  if (sizeof(T) * Product::kStep == sizeof(float) && n % Product::kStep == 0) {
+  constexpr bool kReadsOnce = kTurnedOutputs<typename Product::Isa> == kLinearPanel;
+  if (kReadsOnce && sizeof(T) * Product::kStep == sizeof(float) && n % Product::kStep == 0) {
     stride = x_stride * static_cast<int64_t>(sizeof(T));
     return reinterpret_cast<const char*>(x);
   }
   for (int64_t r = 0; r < num_rows; ++r) {
-    Product::fill_units(x + r * x_stride, copy + r * kLinearBlock, n);
+    Product::fill_units(x + r * x_stride, copy + r * kCopiedStride, n);
   }
-  stride = kLinearBlock * static_cast<int64_t>(sizeof(float));
+  stride = kCopiedStride * static_cast<int64_t>(sizeof(float));
   return reinterpret_cast<const char*>(copy);
 }
 
 /// Many rows: the turned copy of a block of weights stays in the second-level cache while the rows
-/// pass by. Outputs [o, o + num_outputs), at most kTurnedOutputs.
+/// pass by, a few rows in the first. Outputs [o, o + num_outputs), at most kLinearPanel.
 template <class Product, class T>
 void linear_turned(const LinearArgs& args, int64_t row, int64_t num_rows, int64_t o,
                    int64_t num_outputs) noexcept {
   using I = typename Product::Isa;
+  constexpr int64_t kOutputs = kTurnedOutputs<I>;
+  // Rows of the next tile that each tile of outputs fetches, where they are copied.
+  constexpr int kAhead =
+      kOutputs == kLinearPanel
+          ? 0
+          : static_cast<int>((I::kTurnedRows * kOutputs + kLinearPanel - 1) / kLinearPanel);
   float* sums = reinterpret_cast<float*>(args.scratch);
-  float* turned = sums + kLinearMaxRows * kLinearPanel;
+  float* turned = sums + kLinearMaxRows * kLinearPanel;  // [outputs / kOutputs][inputs][kOutputs]
   float* copy = turned + kLinearBlock * kLinearPanel;
   const T* x = static_cast<const T*>(args.x) + row * args.x_stride;
   const T* w = static_cast<const T*>(args.weight) + o * args.num_inputs;
-  const RowOffsets<static_cast<int>(kTurnedOutputs<I>)> rows(num_outputs, args.num_inputs);
+  const RowOffsets<static_cast<int>(kLinearPanel)> rows(num_outputs, args.num_inputs);
   // Rows split evenly, so that no tile is much smaller than the others.
-  const int64_t num_tiles = (num_rows + I::kTileRows - 1) / I::kTileRows;
+  const int64_t num_tiles = (num_rows + I::kTurnedRows - 1) / I::kTurnedRows;
   for (int64_t k = 0; k < args.num_inputs; k += kLinearBlock) {
     const int64_t n = args.num_inputs - k < kLinearBlock ? args.num_inputs - k : kLinearBlock;
-    turn_weights<Product>(w + k, rows.offsets, n, turned);
+    for (int64_t c = 0; c < num_outputs; c += kOutputs) {
+      turn_weights<Product>(w + k, rows.offsets + c, n, turned + c * kLinearBlock);
+    }
     for (int64_t tile = 0; tile < num_tiles; ++tile) {
       const int64_t begin = num_rows * tile / num_tiles;
       const int64_t count = num_rows * (tile + 1) / num_tiles - begin;
       int64_t stride = 0;
       const char* units = as_units<Product, T>(x + begin * args.x_stride + k, args.x_stride, count,
                                                n, copy, stride);
-      turned_tile<Product, I::kTileRows>(units, stride, count, turned, num_units<Product>(n),
-                                         sums + begin * kLinearPanel, k == 0);
+      for (int64_t c = 0; c < num_outputs; c += kOutputs) {
+        RowsAhead<T, kAhead> ahead{};
+        for (int64_t a = 0; a < kAhead; ++a) {
+          const int64_t r = begin + count + c / kOutputs * kAhead + a;
+          ahead.rows[a] = x + (r < num_rows ? r : num_rows - 1) * args.x_stride + k;
+        }
+        turned_tile<Product, I::kTurnedRows>(units, stride, count, turned + c * kLinearBlock,
+                                             num_units<Product>(n), ahead,
+                                             sums + begin * kLinearPanel + c, k == 0);
+      }
     }
   }
   const T* bias = args.bias == nullptr ? nullptr : static_cast<const T*>(args.bias) + o;
@@ -256,19 +295,18 @@ void linear_turned(const LinearArgs& args, int64_t row, int64_t num_rows, int64_
 template <class Product, class T>
 void linear(const LinearArgs& args) noexcept {
   using I = typename Product::Isa;
-  static_assert(I::kTileRows <= 16 && I::kDirectRows <= 16 && kTurnedOutputs<I> <= kLinearPanel);
-  if (args.num_rows <= I::kDirectRows) {
-    for (int64_t o = args.output_begin; o < args.output_end; o += kLinearPanel) {
+  static_assert(I::kTurnedRows <= 8 && I::kDirectRows <= 16);
+  static_assert(kLinearPanel % kTurnedOutputs<I> == 0);
+  for (int64_t o = args.output_begin; o < args.output_end; o += kLinearPanel) {
+    const int64_t left = args.output_end - o;
+    const int64_t num_outputs = left < kLinearPanel ? left : kLinearPanel;
+    if (args.num_rows <= I::kDirectRows) {
       LinearArgs part = args;
       part.output_begin = o;
-      if (args.output_end - o > kLinearPanel) part.output_end = o + kLinearPanel;
+      part.output_end = o + num_outputs;
       linear_direct<Product, I::kDirectRows, T>(part);
+      continue;
     }
-    return;
-  }
-  for (int64_t o = args.output_begin; o < args.output_end; o += kTurnedOutputs<I>) {
-    const int64_t left = args.output_end - o;
-    const int64_t num_outputs = left < kTurnedOutputs<I> ? left : kTurnedOutputs<I>;
     for (int64_t row = 0; row < args.num_rows; row += kLinearMaxRows) {
       const int64_t rows_left = args.num_rows - row;
       linear_turned<Product, T>(args, row, rows_left < kLinearMaxRows ? rows_left : kLinearMaxRows,

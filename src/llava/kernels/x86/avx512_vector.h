@@ -21,6 +21,9 @@ struct Avx512 {
   static constexpr int kLanes = 16;
   /// Rows of the register tiles: 6 x 4 running vectors of the 32 registers.
   static constexpr int kTileRows = 6;
+  /// Rows and vectors of the tiles of many rows by weights.
+  static constexpr int kTurnedRows = 6;
+  static constexpr int kTurnedVectors = 4;
   /// Running vectors that leave registers for the operands.
   static constexpr int kRunningVectors = 24;
   /// Query rows of attention that read keys where they lie.
