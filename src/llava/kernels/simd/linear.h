@@ -176,7 +176,7 @@ struct RowsAhead {
 
   [[gnu::always_inline]] void prefetch(int64_t i) const {
 #pragma GCC unroll 4
-    for (int a = 0; a < A; ++a) __builtin_prefetch(rows[a] + i, 0, 2);
+    for (int a = 0; a < A; ++a) __builtin_prefetch(rows[a] + i, 0, 3);
   }
 };
 
