@@ -52,8 +52,7 @@ int serve_command(const Arguments& arguments) {
       if (!options.no_open && is_on_desktop()) open_browser(address);
     };
   }
-  options.server.command = {kHelp.name};
-  options.server.command.insert(options.server.command.end(), arguments.begin(), arguments.end());
+  options.server.command = whole_command(kHelp, arguments);
   return run_model_server(options.server, std::nullopt);
 }
 

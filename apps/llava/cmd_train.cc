@@ -129,9 +129,7 @@ int train_command(const Arguments& arguments) {
   const int32_t num_ranks =
       config.run.num_processes > 0 ? config.run.num_processes : num_processes_to_try(config);
   if (num_ranks == 1) return run_as_rank(config);
-  Arguments command{"train"};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return run_ranks(num_ranks, command);
+  return run_ranks(num_ranks, whole_command(kHelp, arguments));
 #else
   fail(ErrorCode::kUnavailable,
        "this build has no LibTorch, which training needs: run 'scripts/setup --torch' and build "

@@ -79,8 +79,7 @@ int worker_command(const Arguments& arguments) {
     log_warning("deprecated_flag", {{"flag", "--multi-modal"},
                                     {"hint", "the checkpoint says whether it sees pictures"}});
   }
-  options.server.command = {kHelp.name};
-  options.server.command.insert(options.server.command.end(), arguments.begin(), arguments.end());
+  options.server.command = whole_command(kHelp, arguments);
   options.server.log_dir = options.server.server.log_dir;
   options.server.log_name = "model_worker";
   options.server.legacy.speed = options.speed;

@@ -161,4 +161,11 @@ bool parse_arguments(const CommandHelp& help, const std::vector<Field>& fields,
   return true;
 }
 
+std::vector<std::string> whole_command(const CommandHelp& help,
+                                       const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{help.name};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
+}
+
 }  // namespace llava::app

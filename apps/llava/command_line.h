@@ -30,6 +30,10 @@ struct CommandHelp {
 bool parse_arguments(const CommandHelp& help, const std::vector<Field>& fields,
                      const std::vector<std::string>& arguments);
 
+/// The subcommand's name and its arguments, with which the program is started again.
+std::vector<std::string> whole_command(const CommandHelp& help,
+                                       const std::vector<std::string>& arguments);
+
 /// Parses into a configuration struct with a `describe(visitor)` member.
 template <class Config>
 bool parse_into(const CommandHelp& help, Config& config,

@@ -7,9 +7,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include <algorithm>
 #include <cerrno>
@@ -22,16 +19,13 @@
 #include "llava/core/error.h"
 #include "llava/core/log.h"
 #include "llava/core/program_path.h"
-
-extern char** environ;
+#include "own_process.h"
 
 namespace llava::app {
 namespace {
 
 // How long the other ranks have to end by themselves when one has failed.
 constexpr time_t kGraceSeconds = 5;
-// What a rank exits with when its program cannot be started, as in shells.
-constexpr int kNotStarted = 127;
 
 // A port of this machine that is free now.
 uint16_t free_port() {
@@ -51,29 +45,13 @@ uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-// A list of strings as execve wants it.
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> result;
-  for (std::string& text : texts) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
-
 std::vector<std::string> environment_of(int32_t rank, int32_t num_ranks, uint16_t port) {
-  const std::vector<std::string> set = {fmt::format("RANK={}", rank),
-                                        fmt::format("LOCAL_RANK={}", rank),
-                                        fmt::format("WORLD_SIZE={}", num_ranks),
-                                        fmt::format("LOCAL_WORLD_SIZE={}", num_ranks),
-                                        "MASTER_ADDR=127.0.0.1",
-                                        fmt::format("MASTER_PORT={}", port)};
-  std::vector<std::string> result = set;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view name(*entry, std::string_view(*entry).find('=') + 1);
-    const bool is_set =
-        std::ranges::any_of(set, [&](const std::string& other) { return other.starts_with(name); });
-    if (!is_set) result.emplace_back(*entry);
-  }
-  return result;
+  return {fmt::format("RANK={}", rank),
+          fmt::format("LOCAL_RANK={}", rank),
+          fmt::format("WORLD_SIZE={}", num_ranks),
+          fmt::format("LOCAL_WORLD_SIZE={}", num_ranks),
+          "MASTER_ADDR=127.0.0.1",
+          fmt::format("MASTER_PORT={}", port)};
 }
 
 struct Rank {
@@ -98,19 +76,11 @@ class Ranks {
   Ranks& operator=(const Ranks&) = delete;
 
   void start(int32_t rank, int32_t num_ranks, uint16_t port, const Arguments& arguments) {
-    std::vector<std::string> command{program_path().string()};
-    command.insert(command.end(), arguments.begin(), arguments.end());
-    std::vector<std::string> environment = environment_of(rank, num_ranks, port);
-    const std::vector<char*> argv = pointers(command);
-    const std::vector<char*> envp = pointers(environment);
-    const pid_t parent = ::getpid();
-    const pid_t child = ::fork();
-    if (child < 0) {
-      fail(ErrorCode::kUnavailable, "cannot start rank {} of {}: {}", rank, num_ranks,
-           std::strerror(errno));
-    }
-    if (child == 0) become_rank(parent, argv, envp);
-    ranks_.push_back({.process = child});
+    ranks_.push_back(
+        {.process = start_own_process({.name = fmt::format("rank {} of {}", rank, num_ranks),
+                                       .arguments = arguments,
+                                       .environment = environment_of(rank, num_ranks, port),
+                                       .blocked_signals = before_})});
   }
 
   // Until all have ended; true when Ctrl-C or SIGTERM came.
@@ -138,20 +108,6 @@ class Ranks {
   const Rank& operator[](std::size_t rank) const { return ranks_[rank]; }
 
  private:
-  // In the child: only what is allowed between fork and exec.
-  [[noreturn]] void become_rank(pid_t parent, const std::vector<char*>& argv,
-                                const std::vector<char*>& envp) const {
-    // A process group of its own: the terminal's Ctrl-C comes through the launcher, and once.
-    ::setpgid(0, 0);
-#ifdef __linux__
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    if (::getppid() != parent) ::_exit(kNotStarted);
-    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-    ::execve(argv.front(), argv.data(), envp.data());
-    ::_exit(kNotStarted);
-  }
-
   bool is_any_alive() const {
     return std::ranges::any_of(ranks_, [](const Rank& rank) { return !rank.status; });
   }
@@ -225,7 +181,7 @@ int run_ranks(int32_t num_ranks, const Arguments& arguments) {
   if (WIFEXITED(status)) {
     const int exit_status = WEXITSTATUS(status);
     if (is_interrupted && exit_status == kExitInterrupted) return kExitInterrupted;
-    if (exit_status == kNotStarted) {
+    if (exit_status == kExitNotStarted) {
       fail(ErrorCode::kUnavailable, "rank {} of {} cannot be started from '{}'", rank, num_ranks,
            program_path().string());
     }

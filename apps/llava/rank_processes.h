@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "command.h"
@@ -40,7 +41,9 @@ class RankProcesses {
  private:
   std::vector<pid_t> processes_;
   std::optional<engine::LeadingRank> leader_;
-  std::jthread watch_;
+  /// The watch waits at the first end for the second to be shut down.
+  std::pair<engine::RankLink, engine::RankLink> end_of_watch_ = engine::RankLink::pair();
+  std::thread watch_;
 };
 
 /// This process as another's rank; nothing when it is none.

@@ -4,7 +4,10 @@
 #include "llava/engine/parallel/model_ranks.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -13,6 +16,7 @@
 #include <vector>
 
 #include "llava/backend/native/native_backend.h"
+#include "llava/core/descriptor.h"
 #include "llava/core/error.h"
 
 namespace llava::engine {
@@ -27,7 +31,8 @@ class Follower {
                                                         const RankCommand& command)>;
 
   Follower(int32_t number, RankLink link, CarryOut carry_out)
-      : rank_({.rank = number, .num_ranks = kNumFollowers + 1}, std::move(link)),
+      : socket_(::dup(link.descriptor())),
+        rank_({.rank = number, .num_ranks = kNumFollowers + 1}, std::move(link)),
         thread_([this, carry_out = std::move(carry_out)] {
           ThreadPool pool(1);
           const auto backend = native::make_native_backend(pool);
@@ -35,7 +40,11 @@ class Follower {
           rank_.follow([&](const RankCommand& command) { return carry_out(ctx, rank_, command); });
         }) {}
 
+  /// As if its process had ended.
+  void end() const { ::shutdown(socket_.get(), SHUT_RDWR); }
+
  private:
+  Descriptor socket_;
   FollowingRank rank_;
   std::jthread thread_;
 };
@@ -95,7 +104,31 @@ TEST_F(ModelRanksTest, AddsUpAndGivesResults) {
   const auto results = together({{"sums", 3}}, payload);
   EXPECT_EQ(last_, (std::vector<float>{3.0f, 4.5f}));
   EXPECT_EQ(results, (std::vector<std::vector<std::byte>>{payload, payload}));
-  EXPECT_EQ(leader_->find_lost(), std::nullopt);
+}
+
+TEST_F(ModelRanksTest, WaitsForALostRank) {
+  const auto [stop, other_stop] = RankLink::pair();
+  other_stop.shut_down();
+  EXPECT_EQ(leader_->wait_for_lost(stop), std::nullopt);
+
+  const auto [never, other_never] = RankLink::pair();
+  std::optional<int32_t> lost;
+  std::jthread watch([&] { lost = leader_->wait_for_lost(never); });
+  followers_[1]->end();
+  watch.join();
+  EXPECT_EQ(lost, 2);
+}
+
+TEST_F(ModelRanksTest, AnUnfinishedFrameLosesTheRank) {
+  auto [own, other] = RankLink::pair();
+  std::vector<RankLink> links;
+  links.push_back(std::move(own));
+  LeadingRank leader(std::move(links));
+  const uint64_t frame[2] = {999, 0};  // no kind of frame
+  ASSERT_EQ(::write(other.descriptor(), frame, sizeof(frame)), 16);
+  EXPECT_THROW(leader.wait_until_ready(), Error);
+  const auto [never, other_never] = RankLink::pair();
+  EXPECT_EQ(leader.wait_for_lost(never), 1);
 }
 
 TEST_F(ModelRanksTest, AFailureAnywhereEndsTheCommandAlone) {
@@ -128,10 +161,8 @@ TEST_F(ModelRanksTest, AFailureAfterTheLastSumIsFound) {
 
 TEST(RankLink, KnowsWhenTheOtherEndIsGone) {
   auto [own, other] = RankLink::pair();
-  EXPECT_TRUE(own.is_open());
   other.send(FrameKind::kReply, {});
   { const RankLink ended = std::move(other); }
-  EXPECT_FALSE(own.is_open());
   std::vector<std::byte> bytes;
   EXPECT_EQ(own.receive(bytes, kRankPatience), FrameKind::kReply);
   EXPECT_THROW(own.receive(bytes, kRankPatience), Error);

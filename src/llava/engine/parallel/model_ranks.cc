@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/parallel/model_ranks.h"
 
+#include <poll.h>
+
+#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -55,8 +58,9 @@ FrameKind LeadingRank::receive(std::size_t follower, std::vector<std::byte>& byt
                                std::optional<std::chrono::seconds> limit) {
   try {
     return links_[follower].receive(bytes, limit);
-  } catch (const Error&) {
-    lost_ = static_cast<int32_t>(follower) + 1;
+  } catch (...) {
+    // Half of a frame may be left: nothing can follow it.
+    links_[follower].shut_down();
     throw;
   }
 }
@@ -64,8 +68,9 @@ FrameKind LeadingRank::receive(std::size_t follower, std::vector<std::byte>& byt
 void LeadingRank::send(std::size_t follower, FrameKind kind, std::span<const std::byte> bytes) {
   try {
     links_[follower].send(kind, bytes);
-  } catch (const Error&) {
-    lost_ = static_cast<int32_t>(follower) + 1;
+  } catch (...) {
+    // Half of a frame may be left: nothing can follow it.
+    links_[follower].shut_down();
     throw;
   }
 }
@@ -144,10 +149,18 @@ Tensor LeadingRank::sum(Context& ctx, const Tensor& part) {
   return ops::from_host(ctx, rounded);
 }
 
-std::optional<int32_t> LeadingRank::find_lost() const {
-  if (const int32_t lost = lost_; lost > 0) return lost;
+std::optional<int32_t> LeadingRank::wait_for_lost(const RankLink& stop) const {
+  // What has hung up is reported without being asked for.
+  std::vector<pollfd> ends;
+  for (const RankLink& link : links_) {
+    ends.push_back({.fd = link.descriptor(), .events = 0, .revents = 0});
+  }
+  ends.push_back({.fd = stop.descriptor(), .events = 0, .revents = 0});
+  while (::poll(ends.data(), ends.size(), -1) < 0) {
+    LLAVA_CHECK(errno == EINTR, "poll: {}", std::strerror(errno));
+  }
   for (std::size_t i = 0; i < links_.size(); ++i) {
-    if (!links_[i].is_open()) return static_cast<int32_t>(i) + 1;
+    if (ends[i].revents != 0) return static_cast<int32_t>(i) + 1;
   }
   return std::nullopt;
 }

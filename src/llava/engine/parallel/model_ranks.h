@@ -7,7 +7,6 @@
 // fails: afterwards all are ready for the next one.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -28,7 +27,7 @@ struct RankCommand {
   std::vector<std::byte> payload;
 };
 
-/// Rank 0. Threads: one at a time, but for find_lost().
+/// Rank 0. Threads: one at a time, but for wait_for_lost().
 class LeadingRank {
  public:
   /// One link for each of the others, in order.
@@ -56,8 +55,9 @@ class LeadingRank {
   /// Throws: Error when a rank has failed instead.
   Tensor sum(Context& ctx, const Tensor& part);
 
-  /// The number of a rank that has ended or did not answer, if there is one. Threads: safe.
-  std::optional<int32_t> find_lost() const;
+  /// Waits until a rank has ended or has not answered, and returns its number; nothing when `stop`
+  /// was shut down first. Threads: safe.
+  std::optional<int32_t> wait_for_lost(const RankLink& stop) const;
 
  private:
   struct Reply {
@@ -71,7 +71,6 @@ class LeadingRank {
   void take_reply(std::size_t follower);
 
   std::vector<RankLink> links_;
-  std::atomic<int32_t> lost_{0};               ///< a rank that broke off
   std::vector<std::optional<Reply>> replies_;  ///< to the command that is being carried out
   std::vector<std::byte> received_;
 };

@@ -103,9 +103,6 @@ FrameKind RankLink::receive(std::vector<std::byte>& bytes,
   return static_cast<FrameKind>(head.kind);
 }
 
-bool RankLink::is_open() const {
-  pollfd entry{.fd = socket_.get(), .events = POLLRDHUP, .revents = 0};
-  return ::poll(&entry, 1, 0) == 0 || (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) == 0;
-}
+void RankLink::shut_down() const { ::shutdown(socket_.get(), SHUT_RDWR); }
 
 }  // namespace llava::engine

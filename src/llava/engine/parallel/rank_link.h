@@ -30,7 +30,7 @@ enum class FrameKind : uint32_t {
 /// How long a rank may leave others waiting within a command.
 inline constexpr std::chrono::seconds kRankPatience{30};
 
-/// Threads: one at a time, but for is_open().
+/// Threads: one at a time, but for shut_down().
 class RankLink {
  public:
   /// Takes a connected stream socket.
@@ -52,8 +52,8 @@ class RankLink {
   /// Error(kBadFormat) for what is no frame; std::bad_alloc.
   FrameKind receive(std::vector<std::byte>& bytes, std::optional<std::chrono::seconds> limit);
 
-  /// Whether the other end is still there; looks, takes nothing. Threads: safe.
-  bool is_open() const;
+  /// Both ends are over: sending and receiving fails in either. Threads: safe.
+  void shut_down() const;
 
  private:
   void wait_for(short events, std::optional<std::chrono::seconds> limit) const;
