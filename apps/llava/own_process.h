@@ -21,9 +21,9 @@ struct OwnProcess {
   std::string name;                      ///< of the rank, for the message when it fails
   Arguments arguments;                   ///< the subcommand first
   std::vector<std::string> environment;  ///< NAME=VALUE, beside or instead of this process's
-  sigset_t blocked_signals;
-  /// A descriptor that it keeps when programs are executed, and with it: it hears nothing, and what
-  /// it prints goes to standard error.
+  sigset_t blocked_signals{};
+  /// A descriptor that stays open in it, through which it is led: standard input is then empty, and
+  /// standard output goes to standard error. Negative: none, and both are this process's.
   int kept_descriptor = -1;
 };
 

@@ -119,7 +119,7 @@ TEST_F(ModelRanksTest, WaitsForALostRank) {
   EXPECT_EQ(lost, 2);
 }
 
-TEST_F(ModelRanksTest, AnUnfinishedFrameLosesTheRank) {
+TEST_F(ModelRanksTest, WhatIsNoFrameLosesTheRank) {
   auto [own, other] = RankLink::pair();
   std::vector<RankLink> links;
   links.push_back(std::move(own));

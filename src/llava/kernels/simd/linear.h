@@ -181,8 +181,8 @@ struct RowsAhead {
 };
 
 /// sums[r] (+)= units[r] . turned weights for `num_rows` <= R rows.
-/// Meanwhile it fetches as many inputs of the rows at `ahead`.
-/// Not inlined, where registers that the caller holds would be missing.
+/// Meanwhile it fetches as many inputs of the rows at `ahead`. Not inlined: registers that the
+/// caller holds would be missing.
 template <class Product, int R, int A>
 [[gnu::noinline]] void turned_tile(const char* units, int64_t stride, int64_t num_rows,
                                    const float* turned, int64_t count,
@@ -204,6 +204,7 @@ template <class Product, int R, int A>
     for (int c = 0; c < kVectors; ++c) acc[r][c] = I::zero();
   }
   for (int64_t u = 0; u < count; ++u, turned += kTurnedOutputs<I>) {
+    // 16 units are a line of floats.
     if (A > 0 && u % 16 == 0) ahead.prefetch(u * Product::kStep);
     V w[kVectors];
 #pragma GCC unroll 4
