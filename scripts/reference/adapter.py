@@ -32,10 +32,9 @@ class AdapterReference:
         self.model = transformers.AutoModelForCausalLM.from_pretrained(**where, **dtype_argument(self.dtype))
         adapter = (self.path / "adapter_config.json").exists()
         weights = self._plain_names(load_pickle(self.path / ("non_lora_trainables.bin" if adapter else "mm_projector.bin")))
-        # A folder trained with start and end tokens brings its embedding table along.
-        table = weights.get("model.embed_tokens.weight")
-        if table is not None:
-            self.model.get_input_embeddings().weight.data.copy_(table)
+        # What else was trained whole, norms or the embedding table of a folder with start and end tokens.
+        names = self.model.state_dict().keys()
+        self.model.load_state_dict({name: value for name, value in weights.items() if name in names}, strict=False)
         self._match_vocabulary()
         self.lora = None
         if adapter:

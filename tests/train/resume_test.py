@@ -30,6 +30,12 @@ MODES = {
              "group_by_modality_length": True, "image_aspect_ratio": "pad", "num_train_epochs": 3, "mm_projector_lr": 1e-4},
     "contrastive": {"stage": "contrastive", "version": "plain", "data_path": "train/data/captions.json", "num_train_epochs": 4,
                     "gradient_accumulation_steps": 1, "augment_flip": True, "augment_shift": 3},
+    # 8 rounds, or 13, in steps of three: an epoch leaves some to a step of the next one.
+    "checkpoints within a step": {"version": "plain", "data_path": "train/data/captions.json", "tune_mm_mlp_adapter": True, "num_train_epochs": 6,
+                                  "save_strategy": "epoch", "gradient_accumulation_steps": 3},
+    "checkpoints within a step, by tokens": {"version": "v1", "data_path": "train/data/mix.json", "lora_enable": True, "lora_r": 4,
+                                             "lora_dropout": 0.2, "num_train_epochs": 5, "save_strategy": "epoch",
+                                             "gradient_accumulation_steps": 3, "loss_reduction": "token"},
     "full in bfloat16": {"version": "v1", "data_path": "train/data/mix.json", "bf16": True, "num_train_epochs": 2},
 }
 

@@ -127,7 +127,8 @@ Trainer::Trainer(const TrainerParts& parts)
 void Trainer::resume(const std::filesystem::path& checkpoint) {
   load_checkpoint(checkpoint, parts_.config, state_);
   // The epochs before are asked for again: the order of samples goes on from its generators.
-  for (int64_t epoch = 0; epoch < progress_.epoch; ++epoch) parts_.data.skip_epoch();
+  for (int64_t epoch = 1; epoch < progress_.epoch; ++epoch) parts_.data.skip_epoch();
+  if (progress_.epoch > 0) redo_unfinished_step();
   if (!parts_.group.is_first()) return;
   log_info("resumed", {{"checkpoint", checkpoint.string()},
                        {"step", std::to_string(progress_.global_step)},
@@ -172,17 +173,8 @@ bool Trainer::run_epoch(const std::function<bool()>& stop_requested) {
                            .num_skipped = run.ignore_data_skip ? 0 : progress_.epoch_batch,
                            .round_of_run = progress_.micro_step});
   while (progress_.epoch_batch < rounds) {
-    const std::vector<SamplePtr> samples = parts_.data.next_batch();
-    std::optional<MicroBatch> batch;
-    if (!samples.empty()) batch = take(samples);
     ++progress_.epoch_batch;
-    ++progress_.micro_step;
-    progress_.num_batches += parts_.batches_per_round;
-    if (batch && reduces_by_token_) {
-      pending_.push_back(std::move(*batch));
-    } else if (batch) {
-      run_micro_batch(*batch, 0);
-    }
+    take_round();
     if (!is_step_due(rounds)) continue;
     finish_step();
     if (is_over()) break;
@@ -202,6 +194,44 @@ bool Trainer::run_epoch(const std::function<bool()>& stop_requested) {
   if (run.evaluation_strategy == "epoch") evaluate();
   if (run.save_strategy == "epoch") checkpoint();
   return true;
+}
+
+void Trainer::redo_unfinished_step() {
+  const int64_t rounds = parts_.data.rounds_per_epoch();
+  const int64_t accumulation = parts_.config.optimization.gradient_accumulation_steps;
+  // Where the batches were changed on the way, nothing tells where the epoch began: what it left
+  // is lost then, as it is in the published software.
+  const bool is_redone = progress_.epoch_batch == 0 && rounds > accumulation &&
+                         parts_.shape.order == parts_.shape.batches &&
+                         !parts_.config.run.ignore_data_skip;
+  const int64_t unfinished = is_redone ? progress_.micro_step % accumulation : 0;
+  if (unfinished == 0) {
+    parts_.data.skip_epoch();
+    return;
+  }
+  progress_.micro_step -= unfinished;
+  progress_.num_batches -= unfinished * parts_.batches_per_round;
+  parts_.data.start_epoch({.first_sample = 0,
+                           .num_skipped = rounds - unfinished,
+                           .round_of_run = progress_.micro_step});
+  for (int64_t i = 0; i < unfinished; ++i) take_round();
+  // The checkpoint has counted them.
+  step_results_ = gather_results();
+  if (parts_.config.run.logging_strategy == "epoch") return;
+  for (const MicroResult& result : step_results_) count_for_report(result);
+}
+
+void Trainer::take_round() {
+  const std::vector<SamplePtr> samples = parts_.data.next_batch();
+  std::optional<MicroBatch> batch;
+  if (!samples.empty()) batch = take(samples);
+  ++progress_.micro_step;
+  progress_.num_batches += parts_.batches_per_round;
+  if (batch && reduces_by_token_) {
+    pending_.push_back(std::move(*batch));
+  } else if (batch) {
+    run_micro_batch(*batch, 0);
+  }
 }
 
 Trainer::MicroBatch Trainer::take(const std::vector<SamplePtr>& samples) const {
@@ -296,13 +326,17 @@ void Trainer::count(const std::vector<MicroResult>& results, double tokens_of_st
                 progress_.global_step, rank);
     rank = (rank + 1) % parts_.batches_per_round;
     progress_.total_flos += result.flos;
-    counts_.tokens += static_cast<int64_t>(result.num_tokens);
-    counts_.label_tokens += static_cast<int64_t>(result.num_labels);
-    counts_.ignored_samples += static_cast<int64_t>(result.ignored_samples);
-    counts_.micro_losses.push_back(static_cast<float>(mean));
-    counts_.sample_indices.insert(counts_.sample_indices.end(), result.samples.begin(),
-                                  result.samples.end());
+    count_for_report(result);
   }
+}
+
+void Trainer::count_for_report(const MicroResult& result) {
+  counts_.tokens += static_cast<int64_t>(result.num_tokens);
+  counts_.label_tokens += static_cast<int64_t>(result.num_labels);
+  counts_.ignored_samples += static_cast<int64_t>(result.ignored_samples);
+  counts_.micro_losses.push_back(static_cast<float>(result.mean_loss));
+  counts_.sample_indices.insert(counts_.sample_indices.end(), result.samples.begin(),
+                                result.samples.end());
 }
 
 void Trainer::exchange_results(double tokens_of_step) {

@@ -90,14 +90,19 @@ class Trainer {
   };
 
   bool run_epoch(const std::function<bool()>& stop_requested);
+  // Computes again what an epoch left to a step of the next one, when a checkpoint stands between.
+  void redo_unfinished_step();
   MicroBatch take(const std::vector<SamplePtr>& samples) const;
   MicroResult result_of(const MicroBatch& batch, double mean_loss) const;
   // Brings this rank's results to all of them, which count them in the order of the data.
   void exchange_results(double tokens_of_step);
   std::vector<MicroResult> gather_results();
   void count(const std::vector<MicroResult>& results, double tokens_of_step);
+  void count_for_report(const MicroResult& result);
   double sum_tokens_of_step();
   void run_micro_batch(const MicroBatch& batch, double tokens_of_step);
+  // Makes the next round's micro-batch, and its gradients unless that has to wait for the step.
+  void take_round();
   bool is_step_due(int64_t rounds) const;
   void finish_step();
   void after_step();
