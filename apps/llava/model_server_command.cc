@@ -10,6 +10,7 @@
 #include "drain.h"
 #include "llava/core/error.h"
 #include "llava/core/log.h"
+#include "llava/engine/model_identity.h"
 #include "llava/engine/parallel/parallel_runner.h"
 #include "rank_processes.h"
 #include "server_log.h"
@@ -22,13 +23,15 @@ namespace {
 // Threads without a flag: the ranks share the cores.
 RuntimeOptions runtime_of_rank(const ModelServerOptions& options) {
   RuntimeOptions runtime = options.runtime;
-  if (options.tp == 1) return runtime;
+  if (options.ranks.tp == 1) return runtime;
   if (runtime.device != "cpu") {
     fail(ErrorCode::kUnsupported,
          "--tp {} shares a model between processes on the processor, and --device is '{}'",
-         options.tp, runtime.device);
+         options.ranks.tp, runtime.device);
   }
-  if (runtime.threads == 0) runtime.threads = std::max(1, ThreadPool().num_threads() / options.tp);
+  if (runtime.threads == 0) {
+    runtime.threads = std::max(1, ThreadPool().num_threads() / options.ranks.num_local());
+  }
   return runtime;
 }
 
@@ -39,16 +42,26 @@ void take_share(Session& session, Rank& rank) {
                     [&rank](Context& c, const Tensor& part) { return rank.sum(c, part); });
 }
 
+// Which model it is, where machines may have different ones.
+std::string identity(const ModelServerOptions& options, Session& session) {
+  if (options.ranks.nnodes == 1) return {};
+  Context ctx = session.runtime.context();
+  return engine::identify_model(ctx, *session.pretrained.model).prefixes;
+}
+
 int follow(const ModelServerOptions& options, const RuntimeOptions& runtime,
            engine::FollowingRank& rank) {
   Session session(runtime, options.load);
+  const std::string name = identity(options, session);
   take_share(session, rank);
   // What only the first rank computes.
   model::LlavaModel& model = *session.pretrained.model;
-  model.vision_tower.reset();
-  model.projector.reset();
+  if (!options.ranks.encoder_dp) {
+    model.vision_tower.reset();
+    model.projector.reset();
+  }
   model.lm_head.weight.value = Tensor();
-  engine::follow_leader(session.runtime.context(), model, rank);
+  engine::follow_leader(session.runtime.context(), model, name, rank);
   return 0;
 }
 
@@ -61,6 +74,8 @@ int run_model_server(const ModelServerOptions& options,
   if (std::optional<engine::FollowingRank> rank = following_rank()) {
     return follow(options, runtime, *rank);
   }
+  options.ranks.require_consistent();
+  if (options.ranks.node_rank > 0) return lend_ranks(options.ranks, options.command);
   if (options.service.log_content && options.server.request_log.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "--log-content writes into the file of --request-log, and there is none: name one");
@@ -69,7 +84,7 @@ int run_model_server(const ModelServerOptions& options,
                        options.log_name == "model_worker");
   // Other ranks are started before there are threads, and end after all that uses them.
   std::optional<RankProcesses> ranks;
-  if (options.tp > 1) ranks.emplace(options.tp, options.command);
+  if (options.ranks.tp > 1) ranks.emplace(options.ranks, options.command);
   const ServerSignals signals;
   // The server ends before what it serves, and who speaks of it before the server.
   std::optional<Session> session;
@@ -83,7 +98,11 @@ int run_model_server(const ModelServerOptions& options,
                                {"hint", "anybody who reaches this port can use it: --api-key"}});
   }
   session.emplace(runtime, options.load);
-  if (ranks) take_share(*session, ranks->leader());
+  if (ranks) {
+    const std::string name = identity(options, *session);
+    take_share(*session, ranks->leader());
+    ranks->leader().wait_until_ready(name);
+  }
   session->engine_options = options.engine;
   session->engine = session->open_engine(1, ranks ? &ranks->leader() : nullptr);
   if (ranks) ranks->watch();

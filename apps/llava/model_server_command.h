@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "llava/serve/server/model_server.h"
+#include "rank_options.h"
 #include "session.h"
 
 namespace llava::app {
@@ -22,7 +23,7 @@ struct ModelServerOptions {
   engine::LoadRequest load;
   RuntimeOptions runtime;
   engine::EngineOptions engine;
-  int32_t tp = 1;
+  RankOptions ranks;
   /// The subcommand and its arguments, which other ranks run too.
   Arguments command;
   std::optional<serve::WebOptions> web;  ///< of the page; nothing: there is none
@@ -42,11 +43,7 @@ struct ModelServerOptions {
     load.describe(v);
     runtime.describe(v);
     engine.describe(v);
-    v.field("tp", tp,
-            "tensor parallelism: processes of this machine that share the language model's heads "
-            "and feed-forward width, and its threads; weights of 16 or 32 bits, on the processor",
-            in_range(1, 64));
-    v.field("tensor-parallel-size", tp, "the same, as vLLM calls it", in_range(1, 64));
+    ranks.describe(v);
   }
 };
 

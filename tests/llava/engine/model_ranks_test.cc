@@ -37,7 +37,8 @@ class Follower {
           ThreadPool pool(1);
           const auto backend = native::make_native_backend(pool);
           Context ctx{*backend, &pool};
-          rank_.follow([&](const RankCommand& command) { return carry_out(ctx, rank_, command); });
+          rank_.follow("a model",
+                       [&](const RankCommand& command) { return carry_out(ctx, rank_, command); });
         }) {}
 
   /// As if its process had ended.
@@ -66,7 +67,7 @@ class ModelRanksTest : public testing::Test {
           }));
     }
     leader_.emplace(std::move(links));
-    leader_->wait_until_ready();
+    leader_->wait_until_ready("a model");
   }
 
   template <class Rank>
@@ -126,7 +127,7 @@ TEST_F(ModelRanksTest, WhatIsNoFrameLosesTheRank) {
   LeadingRank leader(std::move(links));
   const uint64_t frame[2] = {999, 0};  // no kind of frame
   ASSERT_EQ(::write(other.descriptor(), frame, sizeof(frame)), 16);
-  EXPECT_THROW(leader.wait_until_ready(), Error);
+  EXPECT_THROW(leader.wait_until_ready("a model"), Error);
   const auto [never, other_never] = RankLink::pair();
   EXPECT_EQ(leader.wait_for_lost(never), 1);
 }

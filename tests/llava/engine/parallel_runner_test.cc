@@ -53,9 +53,8 @@ class Follower {
           model::LlavaModel model = random_model();
           take_share(ctx, model, rank_.share(),
                      [this](Context& c, const Tensor& part) { return rank_.sum(c, part); });
-          model.vision_tower.reset();
           model.lm_head.weight.value = Tensor();
-          follow_leader(ctx, model, rank_);
+          follow_leader(ctx, model, "tiny", rank_);
         }) {}
 
  private:
@@ -74,9 +73,10 @@ class ParallelRunnerTest : public testing::TestWithParam<int32_t> {
       followers_.push_back(std::make_unique<Follower>(
           model::ModelShare{.rank = rank, .num_ranks = GetParam()}, std::move(other)));
     }
-    leader_ = std::make_unique<LeadingRank>(std::move(links));
+    leader_ = std::make_unique<LeadingRank>(std::move(links), /*shares_tiles=*/true);
     take_share(ctx_, share_, leader_->share(),
                [this](Context& c, const Tensor& part) { return leader_->sum(c, part); });
+    leader_->wait_until_ready("tiny");
     runner_ = std::make_unique<ParallelRunner>(ctx_, share_, kMemory, *leader_);
     picture_.layout.num_tokens = picture_.layout.tokens_per_tile = 4;
     picture_.layout.tiles.resize(1);
@@ -148,6 +148,26 @@ TEST_P(ParallelRunnerTest, AnswersAsTheWholeModel) {
   expect_close(runner_->embed_text(ids), alone_.embed_text(ids));
   expect_close(runner_->embed_picture(picture_, PicturePooling::kProjected),
                alone_.embed_picture(picture_, PicturePooling::kProjected));
+}
+
+TEST_P(ParallelRunnerTest, TilesThatAllEncodeAreThoseOfOne) {
+  for (const int64_t num_tiles : {2, 3, 5}) {
+    PreparedImage picture;
+    picture.layout.tokens_per_tile = 4;
+    picture.layout.num_tokens = 4 * static_cast<int32_t>(num_tiles);
+    picture.layout.tiles.resize(static_cast<std::size_t>(num_tiles));
+    for (int32_t i = 0; i < picture.layout.num_tokens; ++i) {
+      picture.layout.source_rows.push_back(i);
+    }
+    picture.pixels_ICHW = Tensor::zeros({num_tiles, 3, 28, 28}, DType::kFloat32);
+    float value = -1;
+    for (float& pixel : picture.pixels_ICHW.mutable_data<float>()) {
+      pixel = value = value > 1 ? -1 : value + 0.31f;
+    }
+    alone_.encode(6, picture);
+    runner_->encode(6, picture);
+    EXPECT_EQ(runner_->read_features(6), alone_.read_features(6)) << num_tiles;
+  }
 }
 
 TEST_P(ParallelRunnerTest, GoesOnFromPagesAndFeaturesThatWereKept) {

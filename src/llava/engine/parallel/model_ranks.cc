@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <exception>
@@ -15,7 +16,7 @@
 namespace llava::engine {
 namespace {
 
-std::span<const std::byte> as_bytes(const std::string& text) {
+std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
@@ -51,8 +52,8 @@ Tensor like(const Tensor& host, std::span<const std::byte> bytes) {
 
 }  // namespace
 
-LeadingRank::LeadingRank(std::vector<RankLink> links)
-    : links_(std::move(links)), replies_(links_.size()) {}
+LeadingRank::LeadingRank(std::vector<RankLink> links, bool shares_tiles)
+    : links_(std::move(links)), shares_tiles_(shares_tiles), replies_(links_.size()) {}
 
 FrameKind LeadingRank::receive(std::size_t follower, std::vector<std::byte>& bytes,
                                std::optional<std::chrono::seconds> limit) {
@@ -88,10 +89,17 @@ void LeadingRank::take_reply(std::size_t follower) {
   replies_[follower] = std::move(taken);
 }
 
-void LeadingRank::wait_until_ready() {
+void LeadingRank::wait_until_ready(std::string_view model) {
   for (std::size_t i = 0; i < links_.size(); ++i) {
     // Loading takes as long as it takes.
-    if (receive(i, received_, std::nullopt) == FrameKind::kReply) take_reply(i);
+    LLAVA_CHECK(receive(i, received_, std::nullopt) == FrameKind::kReply);
+    take_reply(i);
+    if (!std::ranges::equal(replies_[i]->result, as_bytes(model))) {
+      fail(ErrorCode::kInvalidArgument,
+           "rank {} has loaded another model than the first rank: all machines need the same files "
+           "and the same flags",
+           i + 1);
+    }
   }
 }
 
@@ -150,12 +158,17 @@ Tensor LeadingRank::sum(Context& ctx, const Tensor& part) {
 }
 
 std::optional<int32_t> LeadingRank::wait_for_lost(const RankLink& stop) const {
-  // What has hung up is reported without being asked for.
+  // What has hung up is reported without being asked for; Linux tells an end of TCP when asked.
+#ifdef POLLRDHUP
+  constexpr short kEnd = POLLRDHUP;
+#else
+  constexpr short kEnd = 0;
+#endif
   std::vector<pollfd> ends;
   for (const RankLink& link : links_) {
-    ends.push_back({.fd = link.descriptor(), .events = 0, .revents = 0});
+    ends.push_back({.fd = link.descriptor(), .events = kEnd, .revents = 0});
   }
-  ends.push_back({.fd = stop.descriptor(), .events = 0, .revents = 0});
+  ends.push_back({.fd = stop.descriptor(), .events = kEnd, .revents = 0});
   while (::poll(ends.data(), ends.size(), -1) < 0) {
     LLAVA_CHECK(errno == EINTR, "poll: {}", std::strerror(errno));
   }
@@ -181,8 +194,9 @@ std::optional<RankCommand> FollowingRank::next_command() {
 }
 
 void FollowingRank::follow(
+    std::string_view model,
     const std::function<std::vector<std::byte>(const RankCommand& command)>& carry_out) {
-  reply({}, {});
+  reply({}, as_bytes(model));
   while (const std::optional<RankCommand> command = next_command()) {
     std::vector<std::byte> result;
     std::exception_ptr error;

@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "llava/core/json.h"
@@ -30,16 +31,20 @@ struct RankCommand {
 /// Rank 0. Threads: one at a time, but for wait_for_lost().
 class LeadingRank {
  public:
-  /// One link for each of the others, in order.
-  explicit LeadingRank(std::vector<RankLink> links);
+  /// One link for each of the others, in order. `shares_tiles`: the others have the vision tower
+  /// too, and encode some of a picture's tiles.
+  explicit LeadingRank(std::vector<RankLink> links, bool shares_tiles = false);
 
   model::ModelShare share() const { return {.rank = 0, .num_ranks = size()}; }
   int32_t size() const { return static_cast<int32_t>(links_.size()) + 1; }
+  bool shares_tiles() const { return shares_tiles_; }
 
-  /// Waits until the others have their share of the model and follow.
+  /// Waits until the others have their share of the model and follow. `model` says which one is
+  /// shared, and has to be what they say.
   ///
-  /// Throws: Error(kUnavailable) when one ends before.
-  void wait_until_ready();
+  /// Throws: Error(kUnavailable) when one ends before; Error(kInvalidArgument) when one has another
+  /// model.
+  void wait_until_ready(std::string_view model);
 
   /// Has all ranks do something: the others what `what` says, this one `own`, which may sum().
   /// Returns what the others' results are, in their order.
@@ -71,6 +76,7 @@ class LeadingRank {
   void take_reply(std::size_t follower);
 
   std::vector<RankLink> links_;
+  bool shares_tiles_;
   std::vector<std::optional<Reply>> replies_;  ///< to the command that is being carried out
   std::vector<std::byte> received_;
 };
@@ -83,9 +89,10 @@ class FollowingRank {
 
   model::ModelShare share() const { return share_; }
 
-  /// Says that it is ready, and does what the leader says until that ends. `carry_out` returns the
-  /// command's result; what it throws becomes the reply.
-  void follow(const std::function<std::vector<std::byte>(const RankCommand& command)>& carry_out);
+  /// Says that it is ready with its share of `model`, and does what the leader says until that
+  /// ends. `carry_out` returns the command's result; what it throws becomes the reply.
+  void follow(std::string_view model,
+              const std::function<std::vector<std::byte>(const RankCommand& command)>& carry_out);
 
   /// As LeadingRank::sum.
   Tensor sum(Context& ctx, const Tensor& part);

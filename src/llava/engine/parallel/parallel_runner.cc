@@ -20,12 +20,26 @@ std::span<const float> as_floats(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
+// Features of a rank's share of a picture's tiles, as bytes on the host; none of none. The first
+// ranks have one tile more where they do not divide.
+std::vector<std::byte> encode_share(Context& ctx, const model::LlavaModel& model,
+                                    const Tensor& pixels_ICHW, const model::ModelShare& share) {
+  const auto bound = [&](int64_t rank) {
+    return (pixels_ICHW.dim(0) * rank + share.num_ranks - 1) / share.num_ranks;
+  };
+  const int64_t begin = bound(share.rank);
+  const int64_t end = bound(share.rank + 1);
+  if (begin == end) return {};
+  const Tensor host = ops::to_host(ctx, model.encode_tiles(ctx, pixels_ICHW.rows(begin, end)));
+  const auto bytes = host.bytes();
+  return {bytes.begin(), bytes.end()};
+}
+
 }  // namespace
 
 ParallelRunner::ParallelRunner(const Context& ctx, const model::LlavaModel& model,
                                const RunnerMemory& memory, LeadingRank& ranks)
-    : ranks_(ranks) {
-  ranks_.wait_until_ready();
+    : ctx_(ctx), model_(model), ranks_(ranks) {
   ranks_.together({{"do", "open"},
                    {"kv_dtype", std::string(dtype_name(memory.kv_dtype))},
                    {"num_pages", memory.num_pages},
@@ -48,8 +62,32 @@ void ParallelRunner::give_features(uint64_t image, int32_t num_tokens,
 }
 
 void ParallelRunner::encode(uint64_t image, const PreparedImage& picture) {
-  own_->encode(image, picture);
+  if (ranks_.shares_tiles() && picture.pixels_ICHW.dim(0) > 1) {
+    own_->put_features(
+        image, model_.merge_tiles(ctx_, encode_tiles(picture.pixels_ICHW), {&picture.layout, 1}));
+  } else {
+    own_->encode(image, picture);
+  }
   give_features(image, picture.layout.num_tokens, own_->read_features(image));
+}
+
+Tensor ParallelRunner::encode_tiles(const Tensor& pixels_ICHW) {
+  std::vector<std::byte> features;
+  const auto results =
+      ranks_.together({{"do", "encode_tiles"}, {"shape", pixels_ICHW.shape()}}, pixels_ICHW.bytes(),
+                      [&] { features = encode_share(ctx_, model_, pixels_ICHW, ranks_.share()); });
+  for (const std::vector<std::byte>& result : results) {
+    features.insert(features.end(), result.begin(), result.end());
+  }
+  const int64_t width = model_.config.decoder.hidden_size;
+  const int64_t num_tiles = pixels_ICHW.dim(0);
+  const int64_t num_rows =
+      static_cast<int64_t>(features.size()) / (num_tiles * tensor_bytes({width}, model_.dtype()));
+  Tensor host = Tensor::empty({num_tiles, num_rows, width}, model_.dtype());
+  LLAVA_CHECK(static_cast<int64_t>(features.size()) == host.num_bytes(),
+              "features of {} bytes for {} tiles", features.size(), num_tiles);
+  std::memcpy(host.mutable_bytes().data(), features.data(), features.size());
+  return ops::from_host(ctx_, host);
 }
 
 bool ParallelRunner::put_features(uint64_t image, const PreparedImage& picture,
@@ -108,14 +146,16 @@ void ParallelRunner::run(const StepPlan& plan, StepLogits& logits) {
   for (float& value : logits.maps) value /= static_cast<float>(ranks_.size());
 }
 
-void follow_leader(const Context& ctx, const model::LlavaModel& model, FollowingRank& rank) {
+void follow_leader(const Context& ctx, const model::LlavaModel& model, std::string_view name,
+                   FollowingRank& rank) {
+  Context own = ctx;
   std::unique_ptr<ModelRunner> runner;
   StepLogits logits;
-  rank.follow([&](const RankCommand& command) {
+  rank.follow(name, [&](const RankCommand& command) {
     const Json& what = command.what;
-    const auto name = what.at("do").get<std::string>();
+    const auto action = what.at("do").get<std::string>();
     std::vector<std::byte> result;
-    if (name == "open") {
+    if (action == "open") {
       const auto dtype = dtype_from_name(what.at("kv_dtype").get<std::string>());
       LLAVA_CHECK(dtype.has_value());
       runner.reset();
@@ -124,35 +164,40 @@ void follow_leader(const Context& ctx, const model::LlavaModel& model, Following
                                         what.at("page_size").get<int32_t>());
       return result;
     }
-    LLAVA_CHECK(runner != nullptr, "command '{}' before 'open'", name);
-    if (name == "run") {
+    LLAVA_CHECK(runner != nullptr, "command '{}' before 'open'", action);
+    if (action == "run") {
       runner->run(step_from_json(what.at("plan")), logits);
       const auto maps = std::as_bytes(std::span(logits.maps));
       result.assign(maps.begin(), maps.end());
-    } else if (name == "put_features") {
+    } else if (action == "encode_tiles") {
+      Tensor pixels = Tensor::empty(what.at("shape").get<Shape>(), DType::kFloat32);
+      LLAVA_CHECK(pixels.bytes().size() == command.payload.size());
+      std::memcpy(pixels.mutable_bytes().data(), command.payload.data(), command.payload.size());
+      result = encode_share(own, model, pixels, rank.share());
+    } else if (action == "put_features") {
       PreparedImage picture;
       picture.layout.num_tokens = what.at("num_tokens").get<int32_t>();
       LLAVA_CHECK(runner->put_features(what.at("image").get<uint64_t>(), picture, command.payload),
                   "features of {} bytes for {} tokens", command.payload.size(),
                   picture.layout.num_tokens);
-    } else if (name == "drop") {
+    } else if (action == "drop") {
       runner->drop(what.at("image").get<uint64_t>());
-    } else if (name == "drop_all") {
+    } else if (action == "drop_all") {
       runner->drop_all();
-    } else if (name == "embed_text") {
+    } else if (action == "embed_text") {
       runner->embed_text(what.at("ids").get<std::vector<int32_t>>());
-    } else if (name == "read_pages") {
+    } else if (action == "read_pages") {
       const auto pages = what.at("pages").get<std::vector<int32_t>>();
       result.resize(static_cast<std::size_t>(runner->page_bytes()) * pages.size());
       runner->read_pages(pages, result);
-    } else if (name == "write_pages") {
+    } else if (action == "write_pages") {
       const auto pages = what.at("pages").get<std::vector<int32_t>>();
       const std::size_t share = static_cast<std::size_t>(runner->page_bytes()) * pages.size();
       const std::size_t begin = share * static_cast<std::size_t>(rank.share().rank);
       LLAVA_CHECK(begin + share <= command.payload.size());
       runner->write_pages(pages, std::span(command.payload).subspan(begin, share));
     } else {
-      fail(ErrorCode::kInternal, "a rank was told to do '{}'", name);
+      fail(ErrorCode::kInternal, "a rank was told to do '{}'", action);
     }
     return result;
   });

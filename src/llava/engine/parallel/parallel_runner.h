@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "llava/engine/model_runner.h"
 #include "llava/engine/parallel/model_ranks.h"
@@ -17,13 +18,14 @@ struct RunnerMemory {
   int32_t page_size = 0;
 };
 
-/// The leader's. Pictures are encoded by it alone and their features given to the others.
+/// The leader's. Pictures are encoded by it alone, or tile by tile by all ranks, and their features
+/// given to the others.
 ///
 /// Threads: the engine's thread alone.
 class ParallelRunner final : public Runner {
  public:
   /// `ranks`, `model`, its share, and what `ctx` refers to outlive the runner. The other ranks get
-  /// as much memory for their caches.
+  /// as much memory for their caches; LeadingRank::wait_until_ready() has ended.
   ///
   /// Throws: Error(kResourceExhausted) when one does not get it.
   ParallelRunner(const Context& ctx, const model::LlavaModel& model, const RunnerMemory& memory,
@@ -49,15 +51,20 @@ class ParallelRunner final : public Runner {
   void run(const StepPlan& plan, StepLogits& logits) override;
 
  private:
+  /// Of the tiles of a picture, encoded by all ranks: [I, R, D].
+  Tensor encode_tiles(const Tensor& pixels_ICHW);
   void give_features(uint64_t image, int32_t num_tokens, std::span<const std::byte> bytes);
 
+  Context ctx_;
+  const model::LlavaModel& model_;
   LeadingRank& ranks_;
   std::unique_ptr<ModelRunner> own_;
 };
 
-/// Any other rank's part, until the leader ends. `model` is the rank's share.
+/// Any other rank's part, until the leader ends. `model` is the rank's share of what `name` says.
 ///
 /// Threads: one at a time; it is that of the backend.
-void follow_leader(const Context& ctx, const model::LlavaModel& model, FollowingRank& rank);
+void follow_leader(const Context& ctx, const model::LlavaModel& model, std::string_view name,
+                   FollowingRank& rank);
 
 }  // namespace llava::engine

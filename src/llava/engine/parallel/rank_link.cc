@@ -14,9 +14,6 @@
 namespace llava::engine {
 namespace {
 
-// Frames are as large as a step's activations or a picture's features at most.
-constexpr uint64_t kMaxFrameBytes = uint64_t{1} << 32;
-
 struct FrameHead {
   uint32_t kind;
   uint32_t reserved;
@@ -90,10 +87,10 @@ void RankLink::read(std::span<std::byte> bytes, std::optional<std::chrono::secon
 }
 
 FrameKind RankLink::receive(std::vector<std::byte>& bytes,
-                            std::optional<std::chrono::seconds> limit) {
+                            std::optional<std::chrono::seconds> limit, uint64_t max_bytes) {
   FrameHead head{};
   read(std::as_writable_bytes(std::span(&head, 1)), limit);
-  if (head.kind > static_cast<uint32_t>(FrameKind::kResult) || head.num_bytes > kMaxFrameBytes) {
+  if (head.kind > static_cast<uint32_t>(FrameKind::kHello) || head.num_bytes > max_bytes) {
     fail(ErrorCode::kBadFormat, "another rank sent frame {} of {} bytes, which is none", head.kind,
          head.num_bytes);
   }

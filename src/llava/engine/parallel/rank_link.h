@@ -25,10 +25,14 @@ enum class FrameKind : uint32_t {
   kAbort,    ///< leader: the command has failed, no sum will come
   kReply,    ///< follower: how the command ended
   kResult,   ///< follower: bytes that belong to the reply before
+  kHello,    ///< between machines, before all others: who speaks (rank_meeting.h)
 };
 
 /// How long a rank may leave others waiting within a command.
 inline constexpr std::chrono::seconds kRankPatience{30};
+
+/// Frames are as large as a step's activations or a picture's features at most.
+inline constexpr uint64_t kMaxFrameBytes = uint64_t{1} << 32;
 
 /// Threads: one at a time, but for shut_down().
 class RankLink {
@@ -45,12 +49,13 @@ class RankLink {
 
   /// Throws: Error(kUnavailable) when the other end is gone or does not read for kRankPatience.
   void send(FrameKind kind, std::span<const std::byte> bytes);
-  /// The next frame; its bytes replace those of `bytes`. Without a limit it waits as long as the
-  /// other end is there.
+  /// The next frame, of `max_bytes` at most; its bytes replace those of `bytes`. Without a limit it
+  /// waits as long as the other end is there.
   ///
   /// Throws: Error(kUnavailable) when the other end is gone or silent for longer than the limit;
   /// Error(kBadFormat) for what is no frame; std::bad_alloc.
-  FrameKind receive(std::vector<std::byte>& bytes, std::optional<std::chrono::seconds> limit);
+  FrameKind receive(std::vector<std::byte>& bytes, std::optional<std::chrono::seconds> limit,
+                    uint64_t max_bytes = kMaxFrameBytes);
 
   /// Both ends are over: sending and receiving fails in either. Threads: safe.
   void shut_down() const;
