@@ -69,12 +69,12 @@ int follow(const ModelServerOptions& options, const RuntimeOptions& runtime,
 
 int run_model_server(const ModelServerOptions& options,
                      std::optional<serve::RegistrationOptions> registration) {
+  options.ranks.require_consistent();
   const RuntimeOptions runtime = runtime_of_rank(options);
   require_backend(runtime);
   if (std::optional<engine::FollowingRank> rank = following_rank()) {
     return follow(options, runtime, *rank);
   }
-  options.ranks.require_consistent();
   if (options.ranks.node_rank > 0) return lend_ranks(options.ranks, options.command);
   if (options.service.log_content && options.server.request_log.empty()) {
     fail(ErrorCode::kInvalidArgument,

@@ -256,6 +256,7 @@ class TensorParallel(unittest.TestCase):
                                      (("--tp", "3", "--load-4bit"), 3, "cannot be cut for several ranks"),
                                      (("--tp", "3", "--device", "cuda"), 3, "on the processor"),
                                      (("--tp", "3", "--nnodes", "2"), 2, "cannot be spread evenly over --nnodes 2"),
+                                     (("--tp", "3", "--nnodes", "6"), 2, "cannot be spread evenly over --nnodes 6"),
                                      (("--tp", "3", "--nnodes", "3", "--node-rank", "3"), 2, "the last one is 2"),
                                      (("--tp", "3", "--nnodes", "3"), 2, "LLAVA_RANK_SECRET")):
             result = subprocess.run(command(*flags), capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
