@@ -229,6 +229,8 @@ class Scheduler {
   bool acquire_image(Sequence& sequence, ImageUse& use, StepPlan& plan);
   void emit(Sequence& sequence, int32_t num_new, StepPlan& plan);
   bool can_admit(const Sequence& sequence, int32_t num_cached) const;
+  /// Whether a running sequence is computing a prefix that this one had better wait for.
+  bool is_prefix_coming(const Sequence& sequence, int32_t num_cached) const;
   void admit(Sequence& sequence);
   void make_progress(StepPlan& plan, int64_t now_ms);
 

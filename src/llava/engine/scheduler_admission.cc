@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Whom the scheduler admits: there must be pages for the prompt and for the answer that is
-// expected, beside what the running sequences are expected to take.
+// expected, beside what the running sequences are expected to take. One whose prompt begins as that
+// which a running sequence is about to compute waits for it, so that questions about one picture
+// which come together share its keys and values.
 #include <algorithm>
+#include <cstddef>
 
 #include "llava/engine/scheduler.h"
 
 namespace llava::engine {
+namespace {
+
+// Waiting sequences that others may pass in one step: finding each goes through the whole queue.
+constexpr std::size_t kMostPassedOver = 16;
+
+}  // namespace
 
 // Whether there are pages for the whole sequence and its expected output, beside what the running
 // ones are expected to take.
@@ -26,6 +35,25 @@ bool Scheduler::can_admit(const Sequence& sequence, int32_t num_cached) const {
   // Cached pages that nobody uses count as obtainable until this sequence takes them.
   const int64_t own = pages_wanted(sequence) - num_cached / config_.page_size;
   return promised + own <= num_obtainable() - num_cached / config_.page_size;
+}
+
+// It is when the wait saves half of what this one would compute itself. The wait ends: what runs
+// goes on in every step, and its prompt is in the prefix tree as far as it is computed.
+bool Scheduler::is_prefix_coming(const Sequence& sequence, int32_t num_cached) const {
+  if (!has_prefix_cache()) return false;
+  const std::span<const Symbol> wanted = sequence.cacheable();
+  return std::ranges::any_of(running_, [&](SequenceId id) {
+    const Sequence& other = get(id);
+    if (other.num_computed >= other.prompt_tokens || other.cache_scope != sequence.cache_scope) {
+      return false;
+    }
+    const auto most = std::min(wanted.size() - 1, static_cast<std::size_t>(other.prompt_tokens));
+    const auto end = wanted.begin() + static_cast<std::ptrdiff_t>(most);
+    const auto common = std::mismatch(wanted.begin(), end, other.symbols.begin()).first;
+    const auto num_common = static_cast<int32_t>(common - wanted.begin());
+    const int32_t saved = num_common / config_.page_size * config_.page_size - num_cached;
+    return saved > 0 && 2 * saved >= sequence.num_tokens() - num_cached;
+  });
 }
 
 void Scheduler::admit(Sequence& sequence) {
@@ -51,11 +79,18 @@ void Scheduler::plan_admissions(StepPlan& plan, int32_t& token_budget, int32_t& 
     const Sequence& sequence = get(id);
     return has_prefix_cache() ? tree_.peek(sequence.cache_scope, sequence.cacheable()) : 0;
   };
+  std::vector<SequenceId> passed_over;
   while (token_budget > 0 && chunk_budget > 0) {
-    const auto next = waiting_.next(now_ms, cached_tokens);
+    const auto next = waiting_.next(now_ms, cached_tokens, passed_over);
     if (!next) return;
     Sequence& sequence = get(*next);
-    if (!can_admit(sequence, cached_tokens(*next))) return;
+    const int32_t num_cached = cached_tokens(*next);
+    if (is_prefix_coming(sequence, num_cached)) {
+      passed_over.push_back(*next);
+      if (passed_over.size() == kMostPassedOver) return;
+      continue;
+    }
+    if (!can_admit(sequence, num_cached)) return;
     admit(sequence);
     plan_one_chunk(sequence, plan, token_budget, chunk_budget);
   }

@@ -145,7 +145,7 @@ void Scheduler::complete(const StepPlan& plan) {
       sequence.service += service;
     }
     release_images(sequence, sequence.num_computed);
-    if (sequence.num_computed == sequence.prompt_tokens) insert_into_tree(sequence);
+    if (sequence.num_computed <= sequence.prompt_tokens) insert_into_tree(sequence);
   }
 }
 

@@ -60,8 +60,8 @@ bool WaitingQueue::goes_before(const Entry& a, const Entry& b, const Moment& mom
   return rank(a) < rank(b);
 }
 
-std::optional<SequenceId> WaitingQueue::next(int64_t now_ms,
-                                             const CachedTokens& cached_tokens) const {
+std::optional<SequenceId> WaitingQueue::next(int64_t now_ms, const CachedTokens& cached_tokens,
+                                             std::span<const SequenceId> passed_over) const {
   if (entries_.empty()) return std::nullopt;
   Moment moment{.now_ms = now_ms,
                 .highest_priority = entries_.front().priority,
@@ -69,10 +69,12 @@ std::optional<SequenceId> WaitingQueue::next(int64_t now_ms,
   for (const Entry& entry : entries_) {
     moment.highest_priority = std::max(moment.highest_priority, entry.priority);
   }
-  const Entry* best = &entries_.front();
+  const Entry* best = nullptr;
   for (const Entry& entry : entries_) {
-    if (goes_before(entry, *best, moment)) best = &entry;
+    if (std::ranges::find(passed_over, entry.sequence) != passed_over.end()) continue;
+    if (best == nullptr || goes_before(entry, *best, moment)) best = &entry;
   }
+  if (best == nullptr) return std::nullopt;
   return best->sequence;
 }
 

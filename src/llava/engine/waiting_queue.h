@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "llava/engine/step_plan.h"
@@ -49,8 +50,9 @@ class WaitingQueue {
   bool is_empty() const { return entries_.empty(); }
   std::size_t size() const { return entries_.size(); }
 
-  /// The sequence to admit next; it stays in the queue.
-  std::optional<SequenceId> next(int64_t now_ms, const CachedTokens& cached_tokens) const;
+  /// The sequence to admit next, of those that are not in `passed_over`; it stays in the queue.
+  std::optional<SequenceId> next(int64_t now_ms, const CachedTokens& cached_tokens,
+                                 std::span<const SequenceId> passed_over = {}) const;
 
   /// A client with work in the engine counts as active; one that returns from idleness is lifted to
   /// the least service among the active ones, so that it cannot save up.

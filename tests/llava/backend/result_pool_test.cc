@@ -39,10 +39,15 @@ TEST(ResultPool, WhatIsNotNeededForLongIsFreed) {
   ResultPool pool;
   { const Tensor x = pool.empty({int64_t{4} << 20}, DType::kUInt8); }
   EXPECT_EQ(pool.idle_bytes(), 4u << 20);
-  for (uint64_t i = 0; i < ResultPool::kMaxIdleTakes + 2; ++i) {
+  for (uint64_t i = 0; i < 2 * ResultPool::kMaxIdleTakes; ++i) {
     const Tensor y = pool.empty({int64_t{1} << 20}, DType::kUInt8);
   }
   EXPECT_EQ(pool.idle_bytes(), 1u << 20);
+  // Results that the pool does not keep count too.
+  for (uint64_t i = 0; i < 2 * ResultPool::kMaxIdleTakes; ++i) {
+    const Tensor z = pool.empty({64}, DType::kUInt8);
+  }
+  EXPECT_EQ(pool.idle_bytes(), 0u);
 }
 
 TEST(ResultPool, WhatLiesIdleIsBounded) {

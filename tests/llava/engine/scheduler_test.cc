@@ -11,6 +11,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fake_runner.h"
@@ -131,6 +132,89 @@ std::vector<int64_t> waits_of_b(Simulation& simulation, int32_t seconds) {
 }
 
 // E11: the flood lasts longer than max-wait-boost-ms, after which all of it is late.
+// Requests that come together, and what the steps compute of them.
+class CommonPrefixes : public testing::Test {
+ protected:
+  static constexpr int32_t kPageSize = 8;
+
+  SequenceId add(std::vector<Symbol> prompt, const std::string& scope = {}) {
+    return scheduler_.add({.owner = 0,
+                           .client = "A",
+                           .priority = 0,
+                           .cache_scope = scope,
+                           .prompt = std::move(prompt),
+                           .max_new_tokens = 4,
+                           .arrival_ms = 0});
+  }
+  // `num_common` tokens that all have, and others of its own.
+  SequenceId add_question(int32_t num_common, int32_t own_id, const std::string& scope = {}) {
+    std::vector<Symbol> prompt = text_of(num_common, 1);
+    for (const Symbol& symbol : text_of(8, own_id)) prompt.push_back(symbol);
+    return add(std::move(prompt), scope);
+  }
+  // Positions that a step computes, by sequence.
+  std::map<SequenceId, int32_t> step() {
+    std::map<SequenceId, int32_t> computed;
+    const StepPlan plan = scheduler_.plan(0);
+    for (const StepItem& item : plan.items) {
+      computed[item.sequence] = static_cast<int32_t>(item.symbols.size());
+    }
+    scheduler_.complete(plan);
+    return computed;
+  }
+
+  Scheduler scheduler_{{.chunked_prefill_size = 64, .page_size = kPageSize}, 1 << 10, 1 << 20, 1};
+};
+
+using Computed = std::map<SequenceId, int32_t>;
+
+TEST_F(CommonPrefixes, AreComputedOnce) {
+  const SequenceId first = add_question(32, 100);
+  const SequenceId second = add_question(32, 200);
+  const SequenceId third = add_question(32, 300);
+  EXPECT_EQ(step(), (Computed{{first, 40}}));
+  EXPECT_EQ(step(), (Computed{{second, 8}, {third, 8}}));
+  EXPECT_EQ(scheduler_.num_cached_tokens(third), 32);
+}
+
+TEST_F(CommonPrefixes, OthersNeedNotWait) {
+  const SequenceId first = add_question(32, 100);
+  const SequenceId second = add_question(32, 200);
+  const SequenceId of_another_scope = add_question(32, 300, "other");
+  const SequenceId with_a_short_prefix = add_question(8, 400);
+  // Half of a chunk each; the second one and the last one are cut where the chunk ends.
+  EXPECT_EQ(step(), (Computed{{first, 40}, {of_another_scope, 24}}));
+  EXPECT_EQ(step(), (Computed{{second, 8}, {of_another_scope, 16}, {with_a_short_prefix, 8}}));
+}
+
+TEST_F(CommonPrefixes, AreThereBeforeALongPromptIsComputed) {
+  std::vector<Symbol> longer = text_of(64, 1);
+  for (const Symbol& symbol : text_of(640, 1000)) longer.push_back(symbol);
+  const SequenceId first = add(std::move(longer));
+  const SequenceId second = add_question(64, 200);
+  EXPECT_EQ(step(), (Computed{{first, 64}}));
+  // The first one goes before, with a whole chunk a step: the second one waits for room, no longer
+  // for the prefix.
+  int32_t num_steps = 1;
+  Computed computed;
+  while (!computed.contains(second)) {
+    computed = step();
+    ++num_steps;
+    ASSERT_LT(num_steps, 20);
+  }
+  EXPECT_EQ(computed.at(second), 8);
+}
+
+TEST_F(CommonPrefixes, ThoseOfOneThatEndsAreComputedByTheNext) {
+  const SequenceId first = add_question(128, 100);
+  const SequenceId second = add_question(128, 200);
+  EXPECT_EQ(step(), (Computed{{first, 64}}));
+  scheduler_.finish(first);
+  EXPECT_EQ(step(), (Computed{{second, 64}}));
+  EXPECT_EQ(scheduler_.num_cached_tokens(second), 64);
+  EXPECT_EQ(step(), (Computed{{second, 8}}));
+}
+
 TEST(SchedulerFairness, AFloodOfOneClientDoesNotDelayAnother) {
   constexpr int64_t kStepMs = 250;
   constexpr int32_t kSeconds = 24;

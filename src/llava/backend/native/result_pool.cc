@@ -2,6 +2,7 @@
 #include "llava/backend/native/result_pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
@@ -16,6 +17,8 @@ namespace llava::native {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
+// Results made between two looks for buffers that lay idle too long.
+constexpr uint64_t kTakesPerLook = 1024;
 
 // Sizes are rounded up to one of eight per power of two, so that steps of many different lengths
 // share buffers instead of leaving one of every size behind.
@@ -35,9 +38,9 @@ class ResultPool::Idle {
   /// A buffer of the rounded size.
   Buffer take(std::size_t wanted) {
     const std::size_t size = rounded(wanted);
+    if ((clock_.fetch_add(1, std::memory_order_relaxed) + 1) % kTakesPerLook == 0) drop_unused();
     if (size < kMinPooledBytes) return allocate(size);
     const Buffer found = state_.with([&](State& state) {
-      ++state.clock;
       // From the back: what is not needed any more stays unused at the front.
       const auto buffer = std::find_if(state.buffers.rbegin(), state.buffers.rend(),
                                        [&](const Buffer& b) { return b.size == size; });
@@ -56,9 +59,8 @@ class ResultPool::Idle {
       return;
     }
     const bool is_kept = state_.with([&](State& state) {
-      drop_unused(state);
       if (state.bytes + buffer.size > kMaxIdleBytes) return false;
-      buffer.last_used = state.clock;
+      buffer.last_used = clock_.load(std::memory_order_relaxed);
       try {
         state.buffers.push_back(buffer);
       } catch (const std::bad_alloc&) {
@@ -80,20 +82,21 @@ class ResultPool::Idle {
   struct State {
     std::vector<Buffer> buffers;  ///< least recently used first
     std::size_t bytes = 0;
-    uint64_t clock = 0;  ///< buffers taken so far
   };
 
-  // What a passing peak needed must not stay for good.
-  static void drop_unused(State& state) noexcept {
-    std::size_t num_old = 0;
-    while (num_old < state.buffers.size() &&
-           state.clock - state.buffers[num_old].last_used > kMaxIdleTakes) {
-      state.bytes -= state.buffers[num_old].size;
-      std::free(state.buffers[num_old].base);
-      ++num_old;
-    }
-    state.buffers.erase(state.buffers.begin(),
-                        state.buffers.begin() + static_cast<std::ptrdiff_t>(num_old));
+  // What a passing peak needed must not stay for good, though only small results be made after it.
+  void drop_unused() noexcept {
+    const uint64_t now = clock_.load(std::memory_order_relaxed);
+    state_.with([&](State& state) {
+      auto& buffers = state.buffers;
+      const auto end = std::ranges::find_if(
+          buffers, [&](const Buffer& b) { return b.last_used + kMaxIdleTakes >= now; });
+      for (auto buffer = buffers.begin(); buffer != end; ++buffer) {
+        state.bytes -= buffer->size;
+        std::free(buffer->base);
+      }
+      buffers.erase(buffers.begin(), end);
+    });
   }
 
   Buffer allocate(std::size_t size) {
@@ -118,6 +121,7 @@ class ResultPool::Idle {
   }
 
   Guarded<State> state_;
+  std::atomic<uint64_t> clock_ = 0;  ///< results made so far
 };
 
 /// One buffer in use.

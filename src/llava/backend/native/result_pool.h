@@ -21,8 +21,9 @@ class ResultPool {
 
   /// Smaller results are the allocator's: it has memory at hand for them.
   static constexpr std::size_t kMinPooledBytes = std::size_t{128} << 10;
-  /// A buffer that lay idle while this many others were taken is freed.
-  static constexpr uint64_t kMaxIdleTakes = 4096;
+  /// A buffer that lay idle while this many results of any size were made is freed soon after: some
+  /// forty steps of a model of 32 layers, so that what a passing peak needed does not stay.
+  static constexpr uint64_t kMaxIdleTakes = uint64_t{1} << 14;
 
   ResultPool();
 
