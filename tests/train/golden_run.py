@@ -34,6 +34,12 @@ def read_safetensors(path):
     return tensors
 
 
+def shapes(path):
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    return {name: (entry["dtype"], entry["shape"]) for name, entry in json.loads(data[8:8 + size]).items() if name != "__metadata__"}
+
+
 def canonical(name):
     """The expected files' names -> ours: base_model.model.<layer>.lora_A.default.weight -> <layer>.lora_A."""
     name = name.removeprefix("base_model.model.")
@@ -47,6 +53,9 @@ SHORT = 30
 LONG_TOLERANCES = (1e-4, 1e-3)
 # Norm of the differences of all weights, or all first or second moments, together: float32 towers, runs of ten steps and more.
 STATE_TOLERANCE = 1e-5
+
+# Of the original's final files: versions; the library for models that are split over machines; how often this test saves.
+MAY_DIFFER = ("transformers_version", "megatron_core", "save_steps")
 
 
 class Check:
@@ -91,6 +100,7 @@ class Check:
             self.check_steps(steps)
             self.check_summary(summary)
             self.check_tensors(output, len(steps))
+            self.check_files(output)
         return self.problems
 
     def check_steps(self, steps):
@@ -149,6 +159,21 @@ class Check:
             for prefix, (distance, norm) in squares.items():
                 self.expect(f"{prefix}: relative difference {math.sqrt(distance / max(1e-60, norm)):.2e}",
                             distance <= STATE_TOLERANCE**2 * norm)
+
+    def check_files(self, output):
+        """What the original wrote at the end, where that is kept: ours says the same, and may say more."""
+        theirs = self.folder / f"final_{self.variant}"
+        for path in theirs.glob("*.json"):
+            found, wanted = json.loads((output / path.name).read_text()), json.loads(path.read_text())
+            for key, value in wanted.items():
+                if key == "target_modules":  # a set, in no order
+                    self.expect(f"{path.name}: {key} {found[key]}", sorted(found[key]) == sorted(value))
+                elif key == "log_history":  # the numbers are those of the steps
+                    self.expect(f"{path.name}: {key}", [sorted(entry) for entry in found[key]] == [sorted(entry) for entry in value])
+                elif key not in MAY_DIFFER and value not in (None, {}):
+                    self.expect(f"{path.name}: {key} is {found.get(key)}, expected {value}", found.get(key) == value)
+        for path in theirs.glob("*.safetensors"):
+            self.expect(f"{path.name}: names, shapes or types differ", shapes(output / path.name) == shapes(path))
 
 
 def main():

@@ -86,6 +86,10 @@ std::optional<std::string> original_name(std::string_view key) {
 
 }  // namespace
 
+fs::path BasePlace::gguf_vocabulary() const {
+  return is_gguf() ? folder : folder / checkpoint::kGgufTokenizerFile;
+}
+
 BasePlace locate_base(const TrainConfig& config) {
   BasePlace place;
   place.folder = find_base(config.model.model_name_or_path, "--model-name-or-path");
@@ -122,9 +126,10 @@ data::TrainingTokenizer open_base_tokenizer(const BasePlace& place, const TrainC
       .is_multimodal = place.is_multimodal(),
       .mm_use_im_patch_token = config.model.mm_use_im_patch_token,
       .mm_use_im_start_end = config.model.mm_use_im_start_end};
-  if (!place.is_gguf()) return data::open_training_tokenizer(request);
+  const fs::path gguf = place.gguf_vocabulary();
+  if (!fs::exists(gguf)) return data::open_training_tokenizer(request);
   return data::open_gguf_training_tokenizer(
-      checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(place.folder)), request);
+      checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(gguf)), request);
 }
 
 SourcePtr open_base_weights(const fs::path& base) {

@@ -26,6 +26,9 @@ struct BasePlace {
 
   bool is_multimodal() const { return description.config.has_vision; }
   bool is_gguf() const { return std::filesystem::is_regular_file(folder); }
+  /// The GGUF file whose vocabulary is the base's; where it does not exist, the folder has a
+  /// tokenizer of its own.
+  std::filesystem::path gguf_vocabulary() const;
 };
 
 /// Finds the base that `config` names, and its tower.

@@ -20,56 +20,6 @@ namespace {
 
 constexpr int32_t kMostSkippedInARow = 10;
 
-GroupRates group_rates(const TrainConfig& config, const DeepSpeedConfig& deepspeed) {
-  const OptimizationArguments& o = config.optimization;
-  GroupRates rates{.learning_rate = o.learning_rate,
-                   .projector_rate = o.mm_projector_lr.value_or(o.learning_rate),
-                   .vision_tower_rate = o.mm_vision_tower_lr.value_or(o.learning_rate),
-                   .weight_decay = o.weight_decay,
-                   .splits_projector = o.mm_projector_lr.has_value()};
-  if (deepspeed.has_optimizer) {
-    rates.projector_rate = rates.vision_tower_rate = o.learning_rate;
-    rates.splits_projector = false;
-  }
-  return rates;
-}
-
-std::vector<ParameterGroup> groups_of(const TrainerParts& parts) {
-  std::vector<ParameterGroup> groups =
-      make_groups(parts.trainables.parameters, group_rates(parts.config, parts.deepspeed));
-  if (parts.deepspeed.has_optimizer) {
-    // One group, decayed as a whole.
-    for (std::size_t g = 1; g < groups.size(); ++g) {
-      groups[0].members.insert(groups[0].members.end(), groups[g].members.begin(),
-                               groups[g].members.end());
-    }
-    groups.resize(1);
-    std::ranges::sort(groups[0].members);
-  }
-  return groups;
-}
-
-// The same groups, of the parts of the parameters that this rank owns.
-std::vector<ParameterGroup> groups_of_owned(std::vector<ParameterGroup> groups,
-                                            ParameterShards& shards) {
-  for (ParameterGroup& group : groups) {
-    std::vector<std::size_t> owned;
-    for (std::size_t i = 0; i < shards.owned().size(); ++i) {
-      if (std::ranges::find(group.members, shards.parameter_of(i)) != group.members.end()) {
-        owned.push_back(i);
-      }
-    }
-    group.members = std::move(owned);
-  }
-  return groups;
-}
-
-LrSchedule schedule_of(const TrainerParts& parts, const StepPlan& plan) {
-  const OptimizationArguments& o = parts.config.optimization;
-  return {parts.deepspeed.has_warmup_scheduler ? "deepspeed_warmup" : o.lr_scheduler_type,
-          plan.num_steps, plan.num_warmup_steps, o.learning_rate};
-}
-
 // What the published software counts for its `total_flos`: parameters of no embedding.
 double parameters_without_embeddings(model::LlavaModel& model) {
   double count = 0;
@@ -102,14 +52,13 @@ Trainer::Trainer(const TrainerParts& parts)
               ? (plan_.num_steps + plan_.steps_per_epoch - 1) / plan_.steps_per_epoch
               : static_cast<int64_t>(std::ceil(parts.config.optimization.num_train_epochs))),
       shards_(parts.trainables.parameters, parts.group),
-      groups_(groups_of(parts)),
+      rates_(parts.config, parts.deepspeed, parts.trainables.parameters, plan_),
       gradients_(parts.trainables.parameters, shards_,
                  parts.config.run.grad_reduce_dtype == "model"),
-      optimizer_(shards_.owned(), groups_of_owned(groups_, shards_),
+      optimizer_(shards_.owned(), rates_.groups_of_owned(shards_),
                  {.beta1 = parts.config.optimization.adam_beta1,
                   .beta2 = parts.config.optimization.adam_beta2,
                   .epsilon = parts.config.optimization.adam_epsilon}),
-      schedule_(schedule_of(parts, plan_)),
       losses_(parts.config.optimization.gradient_accumulation_steps,
               parts.config.run.logging_nan_inf_filter, parts.batches_per_round),
       scale_(parts.config.optimization.fp16),
@@ -216,7 +165,7 @@ void Trainer::redo_unfinished_step() {
                            .round_of_run = progress_.micro_step});
   for (int64_t i = 0; i < unfinished; ++i) take_round();
   // The checkpoint has counted them.
-  step_results_ = gather_results();
+  step_results_ = take_results();
   if (parts_.config.run.logging_strategy == "epoch") return;
   for (const MicroResult& result : step_results_) count_for_report(result);
 }
@@ -272,7 +221,7 @@ void Trainer::run_micro_batch(const MicroBatch& batch, double tokens_of_step) {
   results_.push_back(result_of(batch, mean));
 }
 
-Trainer::MicroResult Trainer::result_of(const MicroBatch& batch, double mean_loss) const {
+MicroResult Trainer::result_of(const MicroBatch& batch, double mean_loss) const {
   MicroResult result{.round = batch.round,
                      .mean_loss = mean_loss,
                      .num_tokens = static_cast<double>(batch.flat.num_tokens()),
@@ -285,32 +234,8 @@ Trainer::MicroResult Trainer::result_of(const MicroBatch& batch, double mean_los
   return result;
 }
 
-std::vector<Trainer::MicroResult> Trainer::gather_results() {
-  std::vector<double> mine;
-  for (const MicroResult& result : results_) {
-    mine.insert(mine.end(), {static_cast<double>(result.round), result.mean_loss, result.num_tokens,
-                             result.num_labels, result.ignored_samples, result.flos,
-                             static_cast<double>(result.samples.size())});
-    mine.insert(mine.end(), result.samples.begin(), result.samples.end());
-  }
-  results_.clear();
-  std::vector<MicroResult> all;
-  for (const std::vector<double>& of_rank : parts_.group.gather(mine)) {
-    for (auto value = of_rank.begin(); value != of_rank.end();) {
-      MicroResult& result = all.emplace_back();
-      result.round = static_cast<int64_t>(*value++);
-      result.mean_loss = *value++;
-      result.num_tokens = *value++;
-      result.num_labels = *value++;
-      result.ignored_samples = *value++;
-      result.flos = *value++;
-      for (auto count = static_cast<int64_t>(*value++); count > 0; --count) {
-        result.samples.push_back(static_cast<int64_t>(*value++));
-      }
-    }
-  }
-  std::ranges::stable_sort(all, {}, &MicroResult::round);
-  return all;
+std::vector<MicroResult> Trainer::take_results() {
+  return gather_results(parts_.group, std::exchange(results_, {}));
 }
 
 void Trainer::count(const std::vector<MicroResult>& results, double tokens_of_step) {
@@ -340,7 +265,7 @@ void Trainer::count_for_report(const MicroResult& result) {
 }
 
 void Trainer::exchange_results(double tokens_of_step) {
-  const std::vector<MicroResult> results = gather_results();
+  const std::vector<MicroResult> results = take_results();
   count(results, tokens_of_step);
   step_results_.insert(step_results_.end(), results.begin(), results.end());
 }
@@ -491,20 +416,7 @@ void Trainer::checkpoint() {
 }
 
 std::vector<double> Trainer::rates_at(int64_t step) const {
-  const double factor = schedule_.factor(step - progress_.skipped_steps);
-  std::vector<double> rates;
-  for (const ParameterGroup& group : groups_) rates.push_back(group.base_rate * factor);
-  const bool misassigns =
-      parts_.deepspeed.is_given && parts_.config.compat() == Compat::kReference && step > 0;
-  if (!misassigns) return rates;
-  // DeepSpeed drops empty groups when the schedule already holds the rates of all: the rest gets
-  // them by position.
-  std::size_t position = 0;
-  std::vector<double> shifted = rates;
-  for (std::size_t g = 0; g < groups_.size(); ++g) {
-    if (!groups_[g].members.empty()) shifted[g] = rates[position++];
-  }
-  return shifted;
+  return rates_.at(step, progress_.skipped_steps);
 }
 
 bool Trainer::checks_finite() const { return parts_.config.compat() == Compat::kIntended; }

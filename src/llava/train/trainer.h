@@ -13,7 +13,9 @@
 #include "llava/train/deepspeed_config.h"
 #include "llava/train/forward_pass.h"
 #include "llava/train/gradients.h"
+#include "llava/train/learning_rates.h"
 #include "llava/train/lr_schedule.h"
+#include "llava/train/micro_result.h"
 #include "llava/train/run_reporter.h"
 #include "llava/train/run_state.h"
 #include "llava/train/sample_answers.h"
@@ -78,16 +80,6 @@ class Trainer {
     int64_t round = 0;   ///< of the run
     int64_t number = 0;  ///< micro-batches of the run before, of all ranks
   };
-  // What is left of a micro-batch after its backward pass; the ranks tell each other.
-  struct MicroResult {
-    int64_t round = 0;
-    double mean_loss = 0;  // nan without labels
-    double num_tokens = 0;
-    double num_labels = 0;
-    double ignored_samples = 0;
-    double flos = 0;
-    std::vector<int64_t> samples;
-  };
 
   bool run_epoch(const std::function<bool()>& stop_requested);
   // Computes again what an epoch left to a step of the next one, when a checkpoint stands between.
@@ -96,7 +88,7 @@ class Trainer {
   MicroResult result_of(const MicroBatch& batch, double mean_loss) const;
   // Brings this rank's results to all of them, which count them in the order of the data.
   void exchange_results(double tokens_of_step);
-  std::vector<MicroResult> gather_results();
+  std::vector<MicroResult> take_results();
   void count(const std::vector<MicroResult>& results, double tokens_of_step);
   void count_for_report(const MicroResult& result);
   double sum_tokens_of_step();
@@ -121,11 +113,9 @@ class Trainer {
   StepPlan plan_;
   int64_t num_epochs_;
   ParameterShards shards_;
-  /// Of whole parameters; the optimiser has those of this rank's parts.
-  std::vector<ParameterGroup> groups_;
+  LearningRates rates_;
   Gradients gradients_;
   AdamW optimizer_;
-  LrSchedule schedule_;
   LossMeter losses_;
   LossScale scale_;
   Progress progress_;
