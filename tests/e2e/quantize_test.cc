@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 using Strings = std::vector<std::string>;
 
@@ -208,16 +209,27 @@ TEST_F(Quantize, AGgufLanguageModelAnswersAsItsSource) {
 
 using QuantizedBundledModel = BundledQuestions;
 
+// Merged with its adapters and quantised a second time: 8 bits change no answer, 4 bits none of
+// their first words.
 TEST_F(QuantizedBundledModel, AnswersTheSame) {
-  const fs::path folder = fs::path(::testing::TempDir()) / "bundled-q4";
-  json_of(run_llava({"quantize", "--output", folder.string(), "--force", "--json"}));
-  for (int i = 0; i < 5; ++i) {
-    const Json& question = questions_.at(static_cast<std::size_t>(i * 10));
-    SCOPED_TRACE(question.at("question").get<std::string>());
-    const Json answer =
-        json_of(run_llava(arguments(question) + Strings{"--model-path", folder.string()}));
-    EXPECT_EQ(answer.at("prompt_ids"), question.at("prompt_ids"));
-    EXPECT_EQ(answer.at("text"), question.at("text"));
+  const fs::path folder = fs::path(::testing::TempDir()) / "bundled-quantized";
+  for (const std::string form : {"q8", "q4"}) {
+    SCOPED_TRACE(form);
+    json_of(
+        run_llava({"quantize", "--lm", form, "--output", folder.string(), "--force", "--json"}));
+    for (int i = 0; i < 5; ++i) {
+      const Json& question = questions_.at(static_cast<std::size_t>(i * 10));
+      SCOPED_TRACE(question.at("question").get<std::string>());
+      const Json answer =
+          json_of(run_llava(arguments(question) + Strings{"--model-path", folder.string()}));
+      EXPECT_EQ(answer.at("prompt_ids"), question.at("prompt_ids"));
+      const auto expected = question.at("text").get<std::string>();
+      if (form == "q8") {
+        EXPECT_EQ(answer.at("text"), expected);
+      } else {
+        EXPECT_THAT(answer.at("text").get<std::string>(), StartsWith(expected));
+      }
+    }
   }
   fs::remove_all(folder);
 }
