@@ -86,8 +86,9 @@ std::optional<std::string> original_name(std::string_view key) {
 
 }  // namespace
 
-fs::path BasePlace::gguf_vocabulary() const {
-  return is_gguf() ? folder : folder / checkpoint::kGgufTokenizerFile;
+std::optional<fs::path> BasePlace::gguf_vocabulary() const {
+  const fs::path file = is_gguf() ? folder : folder / checkpoint::kGgufTokenizerFile;
+  return fs::exists(file) ? std::optional(file) : std::nullopt;
 }
 
 BasePlace locate_base(const TrainConfig& config) {
@@ -126,10 +127,10 @@ data::TrainingTokenizer open_base_tokenizer(const BasePlace& place, const TrainC
       .is_multimodal = place.is_multimodal(),
       .mm_use_im_patch_token = config.model.mm_use_im_patch_token,
       .mm_use_im_start_end = config.model.mm_use_im_start_end};
-  const fs::path gguf = place.gguf_vocabulary();
-  if (!fs::exists(gguf)) return data::open_training_tokenizer(request);
+  const auto gguf = place.gguf_vocabulary();
+  if (!gguf) return data::open_training_tokenizer(request);
   return data::open_gguf_training_tokenizer(
-      checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(gguf)), request);
+      checkpoint::read_gguf_vocabulary(*checkpoint::GgufFile::open(*gguf)), request);
 }
 
 SourcePtr open_base_weights(const fs::path& base) {

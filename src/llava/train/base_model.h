@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "llava/checkpoint/config_json.h"
 #include "llava/checkpoint/load_model.h"
@@ -26,9 +27,8 @@ struct BasePlace {
 
   bool is_multimodal() const { return description.config.has_vision; }
   bool is_gguf() const { return std::filesystem::is_regular_file(folder); }
-  /// The GGUF file whose vocabulary is the base's; where it does not exist, the folder has a
-  /// tokenizer of its own.
-  std::filesystem::path gguf_vocabulary() const;
+  /// The GGUF file whose vocabulary is the base's; nothing where its folder has a tokenizer.
+  std::optional<std::filesystem::path> gguf_vocabulary() const;
 };
 
 /// Finds the base that `config` names, and its tower.

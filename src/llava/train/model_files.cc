@@ -144,9 +144,9 @@ void write_generation_config(const fs::path& folder, const ModelToSave& run) {
 }
 
 void write_tokenizer(const fs::path& folder, const ModelToSave& run) {
-  if (const fs::path gguf = run.place.gguf_vocabulary(); fs::exists(gguf)) {
+  if (const auto gguf = run.place.gguf_vocabulary()) {
     write_file_atomically(folder / checkpoint::kGgufTokenizerFile,
-                          checkpoint::GgufFile::open(gguf)->without_tensors());
+                          checkpoint::GgufFile::open(*gguf)->without_tensors());
     return;
   }
   for (const std::string_view name : kTokenizerFiles) {
