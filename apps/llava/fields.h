@@ -85,4 +85,11 @@ class FieldList {
   std::vector<Field> fields_;
 };
 
+/// Flags whose values are not those of `others`, a list of the same fields; by name.
+std::vector<std::string> changed_fields(const std::vector<Field>& fields,
+                                        const std::vector<Field>& others);
+
+/// "name value" of fields of one value, a line each; without those that have none.
+std::string list_values(const std::vector<Field>& fields);
+
 }  // namespace llava::app

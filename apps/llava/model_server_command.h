@@ -24,6 +24,8 @@ struct ModelServerOptions {
   RuntimeOptions runtime;
   engine::EngineOptions engine;
   RankOptions ranks;
+  std::string chat_template;
+  bool deterministic = false;
   /// The subcommand and its arguments, which other ranks run too.
   Arguments command;
   std::optional<serve::WebOptions> web;  ///< of the page; nothing: there is none
@@ -37,13 +39,18 @@ struct ModelServerOptions {
     server.describe(v);
     server.rate_limits.describe(v);
     serve::describe_admin_keys(v, server);
-    v.field("no-legacy-endpoints", legacy.no_legacy_endpoints,
-            "speak nothing of the original's protocol, which knows no keys of its own");
+    legacy.describe(v);
     service.describe(v);
+    v.field("chat-template", chat_template,
+            "chat template (Jinja, as transformers has it) instead of the model's own: a file, or "
+            "the template itself");
     load.describe(v);
     runtime.describe(v);
     engine.describe(v);
     ranks.describe(v);
+    v.field("deterministic", deterministic,
+            "answers that do not depend on what else is computed at the same time: the native "
+            "backend's never do, another is refused");
   }
 };
 

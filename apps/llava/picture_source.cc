@@ -6,6 +6,11 @@
 
 namespace llava::app {
 
+std::string read_picture(const std::string& location, uint64_t max_bytes) {
+  const bool is_address = location.starts_with("http://") || location.starts_with("https://");
+  return is_address ? fetch(location, max_bytes) : read_file(location, max_bytes);
+}
+
 image::RgbImage load_picture(const std::string& location, const PictureOptions& options,
                              int num_threads) {
   image::DecodeOptions decode;
@@ -13,9 +18,7 @@ image::RgbImage load_picture(const std::string& location, const PictureOptions& 
   decode.num_threads = num_threads;
   decode.exif_transpose = options.exif_transpose;
   if (options.rgba_background == "white") decode.rgba_background = image::Rgb{255, 255, 255};
-  const bool is_address = location.starts_with("http://") || location.starts_with("https://");
-  const std::string bytes =
-      is_address ? fetch(location, decode.max_bytes) : read_file(location, decode.max_bytes);
+  const std::string bytes = read_picture(location, decode.max_bytes);
   return image::decode(std::as_bytes(std::span(bytes)), location, decode);
 }
 

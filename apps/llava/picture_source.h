@@ -29,6 +29,14 @@ struct PictureOptions {
   }
 };
 
+/// The bytes of a picture's file, from a path or from an address that begins with http:// or
+/// https://.
+///
+/// Throws: Error(kNotFound); Error(kBadFormat) for more than `max_bytes`; Error(kUnavailable) for
+/// an address that does not answer.
+std::string read_picture(const std::string& location,
+                         uint64_t max_bytes = image::DecodeOptions{}.max_bytes);
+
 /// Reads a picture from a path, or from an address that begins with http:// or https://.
 ///
 /// Throws: Error(kNotFound), Error(kBadFormat), Error(kUnsupported), Error(kUnavailable) for an

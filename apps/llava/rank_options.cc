@@ -8,6 +8,13 @@
 namespace llava::app {
 
 void RankOptions::require_consistent() const {
+  if (dp > 1 && tp > 1) {
+    fail(
+        ErrorCode::kUnsupported,
+        "--dp {} and --tp {} do not go together in one program: start a 'llava worker --tp {}' for "
+        "each replica, and a 'llava controller' before them",
+        dp, tp, tp);
+  }
   if (tp % nnodes != 0) {
     fail(ErrorCode::kInvalidArgument,
          "--tp {} processes cannot be spread evenly over --nnodes {} machines", tp, nnodes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Flags: which processes, on which machines, share a served model.
+// Flags: how many replicas of a served model there are, and which processes, on which machines,
+// share one.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +9,12 @@
 
 #include "llava/core/config.h"
 #include "llava/engine/parallel/rank_meeting.h"
+#include "llava/engine/replica_chooser.h"
 
 namespace llava::app {
 
 struct RankOptions {
+  int32_t dp = 1;
   int32_t tp = 1;
   int32_t nnodes = 1;
   int32_t node_rank = 0;
@@ -21,9 +24,17 @@ struct RankOptions {
 
   template <class V>
   void describe(V& v) {
+    v.field(
+        "dp", dp,
+        "data parallelism: replicas of the model behind one port, on the processor, which share "
+        "weights and threads and have a KV cache each; a request goes where its beginning is "
+        "cached, else to the least busy",
+        in_range(1, engine::ReplicaChooser::kMaxReplicas));
+    v.field("data-parallel-size", dp, "the same, as vLLM calls it",
+            in_range(1, engine::ReplicaChooser::kMaxReplicas));
     v.field("tp", tp,
             "tensor parallelism: processes that share the language model's heads and feed-forward "
-            "width, and the threads of their machine; weights of 16 or 32 bits, on the processor",
+            "width, and the threads of their machine, on the processor",
             in_range(1, 64));
     v.field("tensor-parallel-size", tp, "the same, as vLLM calls it", in_range(1, 64));
     v.field("encoder-dp", encoder_dp,

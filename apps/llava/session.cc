@@ -54,7 +54,10 @@ std::unique_ptr<engine::Engine> Session::open_engine(int64_t least_tokens,
     fetch_model({.model_path = engine_options.draft_model});
     draft = engine::load_draft_model(ctx, pretrained, engine_options);
   }
-  return engine::open_engine(ctx, pretrained, engine_options, least_tokens, draft.get(), ranks);
+  std::vector<Context> contexts{ctx};
+  for (Runtime& other : other_runtimes) contexts.push_back(other.context());
+  return engine::open_engine(contexts, pretrained, engine_options, least_tokens, draft.get(),
+                             ranks);
 }
 
 engine::Engine& Session::engine_for(const engine::PreparedPrompt& prompt,

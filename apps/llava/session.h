@@ -22,6 +22,7 @@ struct Session {
   double load_ms = 0;
   engine::EngineOptions engine_options;
   std::unique_ptr<engine::Pretrained> draft;  ///< opened with the engine when the options name one
+  std::vector<Runtime> other_runtimes;        ///< of the engine's replicas but the first
   std::unique_ptr<engine::Engine> engine;
 
   /// The session's engine, with room for this answer: opened with the first question, and again
@@ -29,7 +30,8 @@ struct Session {
   engine::Engine& engine_for(const engine::PreparedPrompt& prompt,
                              const engine::AnswerOptions& options);
 
-  /// An engine with these options; with `ranks` for the first rank's share of a model.
+  /// An engine with these options: one replica on the session's runtime and one on each of the
+  /// others; with `ranks` for the first rank's share of a model.
   std::unique_ptr<engine::Engine> open_engine(int64_t least_tokens,
                                               engine::LeadingRank* ranks = nullptr);
 

@@ -108,7 +108,7 @@ class LoadedModel final : public Model {
   engine::Engine& engine_of(int64_t num_tokens) {
     if (!engine_ || engine_->capacity_tokens() < num_tokens) {
       engine_.reset();
-      engine_ = engine::open_engine(runtime_.context(), pretrained_, engine_options_, num_tokens,
+      engine_ = engine::open_engine({runtime_.context()}, pretrained_, engine_options_, num_tokens,
                                     draft_.get());
     }
     return *engine_;

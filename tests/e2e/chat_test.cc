@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "program.h"
+#include "server_process.h"
 #include "support/paths.h"
 #include "support/temporary_folder.h"
 
@@ -15,6 +16,7 @@ namespace {
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using Strings = std::vector<std::string>;
 
 std::vector<std::string> chat_arguments(const std::string& model, const std::string& image) {
   std::vector<std::string> arguments{
@@ -217,6 +219,107 @@ TEST(Chat, InterruptAtThePromptEndsTheProgram) {
   ASSERT_TRUE(process.wait_for_output(": "));
   process.send_signal(SIGINT);
   EXPECT_EQ(process.finish().status, 130);
+}
+
+TEST(Chat, SettingsAreThoseOfTheFlags) {
+  const std::string input =
+      "/params max_new_tokens=3 top-k=5\n/params\nWhat is this?\n/params temprature=1\n/params 5\n"
+      "/params temperature=-1\n";
+  const ProcessResult result = run_llava(
+      chat_arguments(golden_model("llava-v1.5-pad"), golden_image("square_28x28.png")), input);
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\nmax-new-tokens 3\n"));
+  EXPECT_THAT(result.out, HasSubstr("\ntop-k 5\n"));
+  EXPECT_THAT(result.err, HasSubstr("did you mean --temperature?"));
+  EXPECT_THAT(result.err, HasSubstr("found '5'"));
+  EXPECT_THAT(result.err, HasSubstr("--temperature is -1"));
+  EXPECT_EQ(rounds_in(result.out).size(), 1u) << result.out;
+}
+
+TEST(Chat, APromptGetsItsAnswerAlone) {
+  const Strings two_pictures{"--image-file", golden_image("wide_150x13.png"), "--prompt",
+                             "What are these?"};
+  const ProcessResult result =
+      run_llava(chat_arguments(golden_model("llava-v1.5-pad"), golden_image("square_28x28.png")) +
+                two_pictures);
+  EXPECT_EQ(result.status, 0) << result.err;
+  const ProcessResult interactive =
+      run_llava(chat_arguments(golden_model("llava-v1.5-pad"), golden_image("square_28x28.png")) +
+                    Strings{"--image-file", golden_image("wide_150x13.png")},
+                "What are these?\n");
+  const std::vector<Round> rounds = rounds_in(interactive.out);
+  ASSERT_EQ(rounds.size(), 1u) << interactive.out;
+  EXPECT_THAT(rounds[0].prompt, HasSubstr("<image>\n<image>\n"));
+  EXPECT_EQ(result.out, rounds[0].screen + "\n");
+}
+
+class ChatWithAServer : public TemporaryFolder {
+ protected:
+  ChatWithAServer()
+      : server_({"serve", "--no-web", "--port", "0", "--drain-delay", "0", "--dtype", "float32",
+                 "--model-path", golden_model("llava-v1.5-pad"), "--api-key", "secret"}) {}
+
+  Strings flags(const std::string& address) const {
+    return {"chat",
+            "--server",
+            address,
+            "--image-file",
+            golden_image("square_28x28.png"),
+            "--temperature",
+            "0",
+            "--max-new-tokens",
+            "8",
+            "--api-key",
+            "secret"};
+  }
+
+  ServerProcess server_;
+};
+
+TEST_F(ChatWithAServer, AnswersAsAModelHere) {
+  const std::string file = (folder_ / "chat.json").string();
+  const std::string input =
+      "What is this?\nWhere is it?\n/save " + file + "\n/save " + file + "\n/clear\nAnd this?\n";
+  ProcessResult local = run_llava(
+      {"chat", "--model-path", golden_model("llava-v1.5-pad"), "--dtype", "float32", "--image-file",
+       golden_image("square_28x28.png"), "--temperature", "0", "--max-new-tokens", "8"},
+      input);
+  EXPECT_EQ(local.status, 0) << local.err;
+  const Json saved = read_json_file(file);
+  std::filesystem::remove(file);
+  for (const std::string& address : {server_.address(), server_.address() + "/v1/"}) {
+    const ProcessResult remote = run_llava(flags(address), input);
+    EXPECT_EQ(remote.status, 0) << remote.err;
+    EXPECT_EQ(remote.out, local.out);
+    EXPECT_THAT(remote.err, HasSubstr("is there already"));
+    EXPECT_EQ(read_json_file(file), saved);
+    std::filesystem::remove(file);
+  }
+  const Json& turns = saved.at(0).at("conversations");
+  EXPECT_EQ(saved.at(0).at("image"), golden_image("square_28x28.png"));
+  ASSERT_EQ(turns.size(), 4u);
+  EXPECT_EQ(turns.at(0), (Json{{"from", "human"}, {"value", "<image>\nWhat is this?"}}));
+  EXPECT_EQ(turns.at(2).at("value"), "Where is it?");
+  EXPECT_EQ(turns.at(3).at("from"), "gpt");
+}
+
+TEST_F(ChatWithAServer, SaysWhatTheServerSays) {
+  Strings wrong_key = flags(server_.address());
+  wrong_key.back() = "wrong";
+  const ProcessResult refused = run_llava(wrong_key + Strings{"--prompt", "What is this?"});
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("401"));
+  const ProcessResult unknown = run_llava(
+      flags(server_.address()) + Strings{"--model-path", "another", "--prompt", "What is this?"});
+  EXPECT_EQ(unknown.status, 2) << unknown.err;
+  EXPECT_THAT(unknown.err, HasSubstr("status 404"));
+  const ProcessResult nobody =
+      run_llava(flags("http://127.0.0.1:1") + Strings{"--prompt", "What is this?"});
+  EXPECT_NE(nobody.status, 0);
+  EXPECT_THAT(nobody.err, HasSubstr("http://127.0.0.1:1/v1/models"));
+  const ProcessResult both = run_llava(flags(server_.address()) + Strings{"--threads", "2"});
+  EXPECT_EQ(both.status, 2);
+  EXPECT_THAT(both.err, HasSubstr("--threads is about a model in this program"));
 }
 
 using ChatTerminal = TemporaryFolder;

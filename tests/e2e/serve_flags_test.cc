@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "checkpoint_copy.h"
 #include "program.h"
@@ -59,6 +60,79 @@ TEST_F(ServeFlags, StrictParamsAndMaxTokens) {
   start({});
   EXPECT_EQ(answer(R"(, "max_tokens": 1, "temprature": 1)")["usage"]["completion_tokens"], 1);
   EXPECT_EQ(answer(R"(, "max_tokens": 1000000, "stop": ["a", "e"])")["object"], "chat.completion");
+}
+
+// Asks eight different questions at once, and again, and returns the answers.
+std::vector<std::string> ask_many(int port) {
+  std::vector<std::string> answers(16);
+  for (std::size_t round = 0; round < 2; ++round) {
+    std::vector<std::jthread> clients;
+    for (std::size_t i = 0; i < 8; ++i) {
+      clients.emplace_back([&answers, port, round, i] {
+        const HttpReply reply = http_post(
+            port, kPath,
+            fmt::format(R"({{"messages": [{{"role": "user", "content": "Question {0} of many, )"
+                        R"(to which the answer is {0}{0}{0}?"}}], "max_tokens": 24, )"
+                        R"("temperature": 0, "logprobs": true}})",
+                        i));
+        EXPECT_EQ(reply.status, 200) << reply.body;
+        const Json answer = parse_json(reply.body, "answer");
+        answers[round * 8 + i] = answer["choices"].dump();
+      });
+    }
+  }
+  return answers;
+}
+
+TEST_F(ServeFlags, ReplicasAnswerAsOne) {
+  start({});
+  const std::vector<std::string> expected = ask_many(server_->port());
+  start({"--dp", "2", "--max-queued-requests", "8"});
+  EXPECT_EQ(ask_many(server_->port()), expected);
+  const std::string metrics = http_get(server_->port(), "/metrics").body;
+  EXPECT_NE(
+      metrics.find("\nllava_time_to_first_token_seconds_count{model=\"llava-v1.5-pad\"} 16\n"),
+      std::string::npos)
+      << metrics;
+}
+
+TEST_F(ServeFlags, ReplicasThatCannotBe) {
+  const auto refusal = [](const Strings& flags) {
+    const ProcessResult result =
+        run_llava(Strings{"serve", "--model-path", golden_model("llava-v1.5-pad")} + flags);
+    EXPECT_EQ(result.status, 3) << result.err;
+    return result.err;
+  };
+  const std::string both = refusal({"--dp", "2", "--tp", "2"});
+  EXPECT_NE(both.find("llava worker --tp 2"), std::string::npos) << both;
+  const std::string torch = refusal({"--data-parallel-size", "2", "--device", "cuda"});
+  EXPECT_NE(torch.find("--device 'cuda'"), std::string::npos) << torch;
+}
+
+TEST_F(ServeFlags, ChatTemplateOfAFileOrAText) {
+  const auto prompt_tokens = [this](const Strings& flags) {
+    start(flags);
+    return answer(R"(, "max_tokens": 1)")["usage"]["prompt_tokens"].get<int>();
+  };
+  const std::string bare = "{% for message in messages %}{{ message['content'] }}{% endfor %}";
+  const std::filesystem::path file = folder_ / "bare.jinja";
+  std::ofstream(file) << bare;
+  const int expected = prompt_tokens({"--chat-template", bare});
+  EXPECT_EQ(prompt_tokens({"--chat-template", file.string()}), expected);
+  EXPECT_GT(prompt_tokens({}), expected);
+  const ProcessResult both = run_llava({"serve", "--model-path", golden_model("llava-v1.5-pad"),
+                                        "--chat-template", bare, "--conv-mode", "llava_v1"});
+  EXPECT_EQ(both.status, 2) << both.err;
+}
+
+TEST_F(ServeFlags, Deterministic) {
+  start({"--deterministic"});
+  EXPECT_EQ(answer(R"(, "max_tokens": 1)")["usage"]["completion_tokens"], 1);
+  const ProcessResult torch = run_llava({"serve", "--model-path", golden_model("llava-v1.5-pad"),
+                                         "--deterministic", "--backend", "torch"});
+  EXPECT_EQ(torch.status, 3) << torch.err;
+  EXPECT_NE(torch.err.find("--deterministic needs the native backend"), std::string::npos)
+      << torch.err;
 }
 
 TEST_F(ServeFlags, ToolsArePassedOver) {

@@ -229,5 +229,40 @@ TEST_F(Cluster, ATokenShutsTheDoor) {
   EXPECT_EQ(records_of(reply.body).back()["error_code"], 0);
 }
 
+// Source: transformers 4.37, generation/streamers.py, TextIteratorStreamer, which the original's
+// worker sends every text of: one for each token, and one at the end.
+TEST_F(Cluster, ExactChunksAreThoseOfTheOriginal) {
+  const std::string request = R"({"prompt":"a b c","temperature":0,"max_new_tokens":12})";
+  const Strings alone = worker_arguments("http://127.0.0.1:1") + Strings{"--no-register"};
+  std::vector<Json> records;
+  {
+    Server worker(alone);
+    records = records_of(worker.post("/worker_generate_stream", request));
+  }
+  Server worker(alone + Strings{"--legacy-exact-chunks"});
+  const auto exact = records_of(worker.post("/worker_generate_stream", request));
+  EXPECT_EQ(exact.size(), 12 + 1);
+  EXPECT_EQ(exact.back(), records.back());
+  std::string before = "a b c";
+  for (std::size_t i = 0; i + 1 < exact.size(); ++i) {
+    const auto text = exact[i].at("text").get<std::string>();
+    EXPECT_TRUE(text.starts_with(before));
+    // Up to the last space, or nothing new. (No answer of this model has line breaks or Chinese.)
+    EXPECT_TRUE(text == before || text.ends_with(' ')) << text;
+    before = text;
+  }
+}
+
+TEST_F(Cluster, TopKOfRequestsThatNameNone) {
+  const std::string request = R"({{"prompt":"a b c","temperature":{},"max_new_tokens":12}})";
+  Server worker(worker_arguments("http://127.0.0.1:1") +
+                Strings{"--no-register", "--legacy-top-k", "1"});
+  EXPECT_EQ(
+      records_of(worker.post("/worker_generate_stream", fmt::format(fmt::runtime(request), 0)))
+          .back(),
+      records_of(worker.post("/worker_generate_stream", fmt::format(fmt::runtime(request), 5)))
+          .back());
+}
+
 }  // namespace
 }  // namespace llava::testing

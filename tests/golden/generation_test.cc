@@ -63,7 +63,7 @@ class OpenModel {
                              const engine::GenerationParams& params) {
     const engine::EngineOptions options;
     const auto engine =
-        engine::open_engine(ctx_, pretrained_, options, engine::tokens_needed(prompt, params));
+        engine::open_engine({ctx_}, pretrained_, options, engine::tokens_needed(prompt, params));
     const auto stream = engine->submit(engine::make_request(prompt, params, {}));
     engine::Generated generated;
     while (const auto delta = stream->next()) {
@@ -82,7 +82,7 @@ class OpenModel {
         engine::make_request(prompt, params(prompt, num_answer), {});
     request.look = std::move(look);
     const auto engine =
-        engine::open_engine(ctx_, pretrained_, options, prompt.num_tokens() + num_answer);
+        engine::open_engine({ctx_}, pretrained_, options, prompt.num_tokens() + num_answer);
     const auto stream = engine->submit(std::move(request));
     std::vector<float> maps;
     while (const auto delta = stream->next()) {

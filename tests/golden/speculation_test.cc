@@ -42,10 +42,11 @@ class Speculation : public ::testing::Test {
   std::unique_ptr<Engine> open(const Pretrained& target, const Pretrained* draft) {
     EngineConfig config;
     config.scheduler.chunked_prefill_size = 24;
-    std::unique_ptr<DraftModel> draft_model;
+    std::vector<EngineReplica> replicas(1);
+    replicas.front().runner = runner(target);
     if (draft != nullptr) {
       config.max_draft_tokens = 5;
-      draft_model = std::make_unique<DraftModel>(
+      replicas.front().draft_model = std::make_unique<DraftModel>(
           DraftModelConfig{
               .scheduler = config.scheduler,
               .num_pages = kNumPages,
@@ -58,8 +59,7 @@ class Speculation : public ::testing::Test {
         config,
         EngineMemory{
             .num_pages = kNumPages, .encoder_cache_bytes = 1 << 24, .encoder_bytes_per_token = 256},
-        runner(target), *target.tokenizer, target.model->config.decoder.vocab_size,
-        std::move(draft_model));
+        std::move(replicas), *target.tokenizer, target.model->config.decoder.vocab_size);
   }
 
   std::vector<GenerationRequest> requests(const Pretrained& target, bool has_picture,
@@ -153,7 +153,7 @@ TEST_F(Speculation, OpenEngineTakesADraftModelOfTheSameVocabulary) {
   options.config.max_draft_tokens = 4;
   options.draft_model = (kModels / "base-vicuna").string();
   const auto draft = load_draft_model(ctx_, target, options);
-  const auto engine = open_engine(ctx_, target, options, 256, draft.get());
+  const auto engine = open_engine({ctx_}, target, options, 256, draft.get());
   const auto expected = answers(*open(target, nullptr), requests(target, true, true));
   expect_equal(answers(*engine, requests(target, true, true)), expected);
   options.draft_model = (kModels / "hf-qwen2").string();

@@ -16,12 +16,6 @@ namespace {
 // The published library's default, not the model's: top-k is 50 unless a file says otherwise.
 constexpr int32_t kDefaultTopK = 50;
 
-// A value of the command line that may name a file.
-std::string text_or_file(const std::string& value) {
-  constexpr uint64_t kMaxBytes = 1 << 20;
-  return value.starts_with('@') ? read_file(value.substr(1), kMaxBytes) : value;
-}
-
 // Room for the answer in the model's context; fewer tokens than asked for are generated when the
 // prompt leaves fewer.
 int32_t fit_context(const Pretrained& pretrained, const PreparedPrompt& prompt, int32_t asked_for) {
@@ -41,6 +35,11 @@ int32_t fit_context(const Pretrained& pretrained, const PreparedPrompt& prompt, 
 }
 
 }  // namespace
+
+std::string text_or_file(const std::string& value) {
+  constexpr uint64_t kMaxBytes = 1 << 20;
+  return value.starts_with('@') ? read_file(value.substr(1), kMaxBytes) : value;
+}
 
 GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOptions& options,
                                 const PreparedPrompt& prompt) {

@@ -93,6 +93,11 @@ struct AnswerCallbacks {
 GenerationParams resolve_params(const Pretrained& pretrained, const AnswerOptions& options,
                                 const PreparedPrompt& prompt);
 
+/// A schema or grammar as the command line has it: its text, or behind "@" the name of its file.
+///
+/// Throws: what read_file throws.
+std::string text_or_file(const std::string& value);
+
 /// What the options say the answer must look like; null: anything.
 ///
 /// Throws: Error(kInvalidArgument) for a schema or grammar that cannot be, Error(kNotFound) for a

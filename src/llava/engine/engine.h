@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The engine: many requests at once on one model. Callers submit from any thread and read their
-// streams; one thread of the engine's own schedules, runs the model and chooses tokens.
+// streams; one thread of the engine's own schedules, runs the model and chooses tokens. With
+// replicas there is one such thread for each, with caches of its own, and the weights are shared.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +13,13 @@
 #include <vector>
 
 #include "llava/core/config.h"
+#include "llava/core/guarded.h"
 #include "llava/engine/answer_stream.h"
 #include "llava/engine/draft_model.h"
 #include "llava/engine/generation_request.h"
 #include "llava/engine/image_registry.h"
 #include "llava/engine/persistent_cache.h"
+#include "llava/engine/replica_chooser.h"
 #include "llava/engine/runner.h"
 #include "llava/engine/scheduler.h"
 #include "llava/text/tokenizer.h"
@@ -46,7 +49,7 @@ struct EngineConfig {
   }
 };
 
-/// What the engine's caches may hold.
+/// What the caches of a replica may hold.
 struct EngineMemory {
   int32_t num_pages = 0;
   int64_t encoder_cache_bytes = 0;
@@ -74,6 +77,9 @@ struct EngineStats {
   int64_t generated_tokens = 0;
   int64_t draft_tokens = 0;
   int64_t accepted_tokens = 0;
+
+  /// Adds another replica's, whose pages have the same size.
+  EngineStats& operator+=(const EngineStats& other);
 };
 
 /// One step of the engine, for who watches it.
@@ -92,18 +98,27 @@ struct PinInfo {
   bool is_on_disk = false;
 };
 
+/// What a replica computes with, all of it its own.
+struct EngineReplica {
+  std::unique_ptr<Runner> runner;
+  std::unique_ptr<DraftModel> draft_model;  ///< null: none
+  /// Where features and pins outlive the engine; null: nowhere.
+  std::unique_ptr<PersistentCache> cache;
+};
+
 class EngineLoop;
 
 /// Threads: safe. Streams may outlive the engine; they end with an error then.
 class Engine {
  public:
-  /// The tokenizer must outlive the engine. `num_vocab` is the width of the model's logits.
-  /// `draft_model` may be null. `cache` is where features and pins outlive the engine; null:
-  /// nowhere.
+  /// The tokenizer must outlive the engine. `num_vocab` is the width of the model's logits. The
+  /// replicas, of which there are at most ReplicaChooser::kMaxReplicas, are equal and share what
+  /// may be queued; each has `memory`.
+  Engine(const EngineConfig& config, const EngineMemory& memory,
+         std::vector<EngineReplica> replicas, const text::Tokenizer& tokenizer, int32_t num_vocab);
+  /// One replica, without a draft model and a cache on disk.
   Engine(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
-         const text::Tokenizer& tokenizer, int32_t num_vocab,
-         std::unique_ptr<DraftModel> draft_model = nullptr,
-         std::unique_ptr<PersistentCache> cache = nullptr);
+         const text::Tokenizer& tokenizer, int32_t num_vocab);
   /// Ends what runs with kUnavailable.
   ~Engine();
   Engine(const Engine&) = delete;
@@ -133,11 +148,12 @@ class Engine {
   void flush_cache();
 
   EngineStats stats() const;
-  /// For how long its thread has been at one step; 0 while there is nothing to do. From any thread,
-  /// without waiting for the step.
+  /// For how long a thread of its own has been at one step, the longest time; 0 while there is
+  /// nothing to do. From any thread, without waiting for the step.
   double silent_seconds() const;
-  /// Calls `watcher` after each step that computed something, on the engine's thread; an empty one
-  /// ends that. When it returns, the watcher before is not called any more.
+  /// Calls `watcher` after each step that computed something, on the thread of its replica, so
+  /// perhaps on several at once; an empty one ends that. When it returns, the watcher before is not
+  /// called any more.
   void watch_steps(std::function<void(const StepRecord&)> watcher);
   /// Waits until nothing runs or waits.
   void wait_until_idle();
@@ -145,7 +161,10 @@ class Engine {
   int32_t capacity_tokens() const;
 
  private:
-  std::unique_ptr<EngineLoop> loop_;
+  EngineLoop& least_busy() const;
+
+  Guarded<ReplicaChooser> chooser_;
+  std::vector<std::unique_ptr<EngineLoop>> replicas_;
 };
 
 }  // namespace llava::engine

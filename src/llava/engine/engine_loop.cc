@@ -21,16 +21,14 @@ constexpr int64_t kQueuedTokensPerCapacity = 8;
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, const EngineMemory& memory,
-                       std::unique_ptr<Runner> runner, const text::Tokenizer& tokenizer,
-                       int32_t num_vocab, std::unique_ptr<DraftModel> draft_model,
-                       std::unique_ptr<PersistentCache> cache)
+                       EngineReplica replica, const text::Tokenizer& tokenizer, int32_t num_vocab)
     : config_(config),
       memory_(memory),
-      runner_(std::move(runner)),
-      draft_model_(std::move(draft_model)),
+      runner_(std::move(replica.runner)),
+      draft_model_(std::move(replica.draft_model)),
       tokenizer_(tokenizer),
       num_vocab_(num_vocab),
-      cache_(std::move(cache)),
+      cache_(std::move(replica.cache)),
       inbox_(config.max_queued_requests,
              config.max_queued_tokens > 0 ? config.max_queued_tokens
                                           : kQueuedTokensPerCapacity * int64_t{capacity_tokens()}) {
@@ -38,22 +36,33 @@ EngineLoop::EngineLoop(const EngineConfig& config, const EngineMemory& memory,
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
 }
 
-std::shared_ptr<AnswerStream> EngineLoop::submit(GenerationRequest request) {
+void EngineLoop::check(GenerationRequest& request) const {
   check_request(request, {.capacity_tokens = capacity_tokens(),
                           .num_vocab = num_vocab_,
                           .num_layers = runner_->num_layers()});
   const bool can_pin = config_.scheduler.prefix_cache == "on" && tokens_to_pin(request) > 0;
   if (request.pin_is_optional && !can_pin) request.pin.clear();
   if (!request.pin.empty()) check_pin(request);
+}
+
+std::shared_ptr<AnswerStream> EngineLoop::enqueue(GenerationRequest request) {
   auto stream = std::make_shared<AnswerStream>();
   count(&EngineStats::received);
   try {
-    inbox_.push({.request = std::move(request), .stream = stream, .time = Clock::now()});
+    inbox_.push({.request = std::move(request),
+                 .stream = stream,
+                 .time = Clock::now(),
+                 .is_open = is_open_});
   } catch (const Error&) {
     count(&EngineStats::rejected);
     throw;
   }
   return stream;
+}
+
+ReplicaLoad EngineLoop::load(std::size_t num_tokens) const {
+  return {.num_open = static_cast<int32_t>(is_open_.use_count() - 1),
+          .has_room = inbox_.has_room(num_tokens)};
 }
 
 EngineStats EngineLoop::stats() const {

@@ -23,20 +23,24 @@
 #include "llava/core/guarded.h"
 #include "llava/engine/engine.h"
 #include "llava/engine/generation_task.h"
+#include "llava/engine/replica_chooser.h"
 #include "llava/engine/request_inbox.h"
 
 namespace llava::engine {
 
-/// Threads: `submit` to `capacity_tokens` are safe; all else is the loop's own thread's.
+/// Threads: `check` to `load` are safe; all else is the loop's own thread's.
 class EngineLoop {
  public:
   /// As Engine::Engine.
-  EngineLoop(const EngineConfig& config, const EngineMemory& memory, std::unique_ptr<Runner> runner,
-             const text::Tokenizer& tokenizer, int32_t num_vocab,
-             std::unique_ptr<DraftModel> draft_model, std::unique_ptr<PersistentCache> cache);
+  EngineLoop(const EngineConfig& config, const EngineMemory& memory, EngineReplica replica,
+             const text::Tokenizer& tokenizer, int32_t num_vocab);
+
+  /// The two halves of Engine::submit: whether the request can be done at all, and queuing it. An
+  /// optional pin that cannot be is taken from it.
+  void check(GenerationRequest& request) const;
+  std::shared_ptr<AnswerStream> enqueue(GenerationRequest request);
 
   /// As Engine's functions of these names.
-  std::shared_ptr<AnswerStream> submit(GenerationRequest request);
   bool unpin(const std::string& name);
   std::vector<PinInfo> pins();
   std::vector<float> embed_picture(const PreparedImage& picture, PicturePooling pooling);
@@ -50,6 +54,9 @@ class EngineLoop {
   double silent_seconds() const;
   void wait_until_idle() { inbox_.wait_until_idle(); }
   int32_t capacity_tokens() const { return memory_.num_pages * config_.scheduler.page_size; }
+
+  /// What it has to do, and whether it would queue a prompt of so many tokens.
+  ReplicaLoad load(std::size_t num_tokens) const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -66,6 +73,7 @@ class EngineLoop {
     std::optional<Clock::time_point> first_token;
     AnswerUsage usage;
     bool is_pinned = false;
+    std::shared_ptr<const void> is_open;
   };
 
   /// A prefix that is to be stored: its pages are pinned.
@@ -159,6 +167,8 @@ class EngineLoop {
   const int32_t num_vocab_;
   const std::unique_ptr<PersistentCache> cache_;  ///< null: none
   ImageRegistry registry_;
+  /// Open requests have a copy each.
+  const std::shared_ptr<const void> is_open_ = std::make_shared<char>();
   std::atomic<Clock::rep> last_turn_{0};  ///< when its thread last took stock
   RequestInbox inbox_;
   Guarded<EngineStats> stats_;

@@ -34,6 +34,7 @@ void EngineLoop::begin(Arrival arrival) {
   active->request = std::move(arrival.request);
   active->stream = std::move(arrival.stream);
   active->submitted = arrival.time;
+  active->is_open = std::move(arrival.is_open);
   for (const PreparedImage& image : active->request.images) {
     active->image_numbers.push_back(registry_.intern(image.key));
   }

@@ -176,6 +176,7 @@ void ModelRunner::run(const StepPlan& plan, StepLogits& logits) {
     hidden_TD = ops::gather_rows(ctx_, hidden_TD, flat.wanted);
   }
   const Tensor host = host_to_float32(ops::to_host(ctx_, model_.logits(ctx_, hidden_TD)));
+  logits.vocab_size = static_cast<int32_t>(host.dim(1));  // a rank's part of it
   logits.values.assign(host.data<float>().begin(), host.data<float>().end());
 }
 

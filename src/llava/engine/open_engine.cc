@@ -2,9 +2,11 @@
 #include "llava/engine/open_engine.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "llava/core/check.h"
 #include "llava/core/log.h"
 #include "llava/engine/draft_model.h"
 #include "llava/engine/draft_pace.h"
@@ -33,7 +35,13 @@ int64_t choose_tokens(const Pretrained& pretrained, const EngineOptions& options
   return std::max(tokens, least_tokens);
 }
 
-// What the caches hold, and their types.
+// Who computes the model: each replica with all of it, or ranks with a share each.
+struct Copies {
+  int32_t num_replicas = 1;
+  int32_t num_ranks = 1;
+};
+
+// What the caches of a replica hold, and their types.
 struct Caches {
   DType kv_dtype = DType::kFloat32;
   DType draft_kv_dtype = DType::kFloat32;
@@ -41,15 +49,15 @@ struct Caches {
   int64_t encoder_bytes = 0;
 };
 
-// Sums up what the engine will take beside the weights, and refuses what does not fit. Every rank
-// takes as much.
+// Sums up what the engine will take beside the weights, and refuses what does not fit. Every
+// replica takes as much, and every rank all but what only the first one does.
 Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, int64_t least_tokens,
-                   const Pretrained* draft, int32_t num_ranks) {
+                   const Pretrained* draft, const Copies& copies) {
   const model::LlavaModel& model = *pretrained.model;
   Caches caches;
   caches.kv_dtype = choose_kv_dtype(model, options.kv_dtype);
   const int64_t bytes_per_token =
-      num_ranks * KvPages::bytes_per_token(model.config.decoder, caches.kv_dtype);
+      copies.num_ranks * KvPages::bytes_per_token(model.config.decoder, caches.kv_dtype);
   int64_t draft_bytes_per_token = 0;
   if (draft != nullptr) {
     caches.draft_kv_dtype = choose_kv_dtype(*draft->model, options.kv_dtype);
@@ -59,15 +67,16 @@ Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, i
   const int64_t page_size = options.config.scheduler.page_size;
   int64_t mapped_bytes = mapped_weight_bytes(*pretrained.model);
   if (draft != nullptr) mapped_bytes += mapped_weight_bytes(*draft->model);
-  int64_t tokens = choose_tokens(pretrained, options, least_tokens,
-                                 bytes_per_token + draft_bytes_per_token, mapped_bytes);
+  int64_t tokens =
+      choose_tokens(pretrained, options, least_tokens,
+                    copies.num_replicas * (bytes_per_token + draft_bytes_per_token), mapped_bytes);
   caches.num_pages = static_cast<int32_t>((tokens + page_size - 1) / page_size);
   tokens = caches.num_pages * page_size;
   const StepSize step = largest_step(options.config, tokens, least_tokens);
   std::vector<MemoryPart> parts{
       {fmt::format("the KV cache of {} tokens", tokens), tokens * bytes_per_token},
       {fmt::format("a step of {} tokens", step.num_tokens),
-       std::max(num_ranks * step_scratch_bytes(model, step),
+       std::max(copies.num_ranks * step_scratch_bytes(model, step),
                 encode_scratch_bytes(model, most_tiles(pretrained.geometry)))}};
   if (model.config.has_vision) {
     parts.push_back(
@@ -78,16 +87,23 @@ Caches plan_caches(const Pretrained& pretrained, const EngineOptions& options, i
     parts.push_back({"the draft model's KV cache", tokens * draft_bytes_per_token});
     parts.push_back({"a step of the draft model", step_scratch_bytes(*draft->model, step)});
   }
+  if (copies.num_replicas > 1) {
+    for (MemoryPart& part : parts) {
+      part.what = fmt::format("{} times {}", copies.num_replicas, part.what);
+      part.num_bytes *= copies.num_replicas;
+    }
+  }
   if (mapped_bytes > 0) parts.push_back({"the weights in mapped files", mapped_bytes});
   require_memory(parts, "the engine");
-  caches.encoder_bytes = options.encoder_cache_mb * kMiB;
+  caches.encoder_bytes = options.encoder_cache_mb * kMiB / copies.num_replicas;
   int64_t sum = 0;
   for (const MemoryPart& part : parts) {
     sum += part.num_bytes;
     log_debug("engine_memory", {{"for", part.what}, {"mib", part.num_bytes / kMiB}});
   }
   if (const auto available = available_memory_bytes()) {
-    caches.encoder_bytes = std::clamp<int64_t>((*available - sum) / 4, 0, caches.encoder_bytes);
+    caches.encoder_bytes =
+        std::clamp<int64_t>((*available - sum) / 4 / copies.num_replicas, 0, caches.encoder_bytes);
   }
   log_debug("engine_memory",
             {{"for", "the encoder cache, at most"}, {"mib", caches.encoder_bytes / kMiB}});
@@ -134,12 +150,17 @@ std::unique_ptr<DraftModel> make_draft_model(const Context& ctx, const Pretraine
   return std::make_unique<DraftModel>(config, std::move(runner));
 }
 
-// What outlives the engine on disk; null when there is no folder for it.
-std::unique_ptr<PersistentCache> open_cache(Context ctx, const Pretrained& pretrained,
-                                            const EngineOptions& options, DType kv_dtype) {
-  if (options.cache_dir.empty()) return nullptr;
+// Whose the entries of the cache on disk are; nothing when there is no folder for it.
+std::optional<ModelIdentity> identify_for_cache(Context ctx, const Pretrained& pretrained,
+                                                const EngineOptions& options, DType kv_dtype) {
+  if (options.cache_dir.empty()) return std::nullopt;
   ModelIdentity identity = identify_model(ctx, *pretrained.model);
   identity.prefixes += fmt::format("\nkv {}", dtype_name(kv_dtype));
+  return identity;
+}
+
+// What outlives the engine on disk.
+std::unique_ptr<PersistentCache> open_cache(const EngineOptions& options, ModelIdentity identity) {
   return std::make_unique<PersistentCache>(
       PersistentCacheConfig{.folder = options.cache_dir,
                             .max_bytes = options.cache_size_mb * kMiB,
@@ -172,23 +193,32 @@ std::unique_ptr<Pretrained> load_draft_model(Context& ctx, const Pretrained& pre
   return draft;
 }
 
-std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
-                                    const EngineOptions& options, int64_t least_tokens,
-                                    const Pretrained* draft, LeadingRank* ranks) {
-  const Caches caches =
-      plan_caches(pretrained, options, least_tokens, draft, ranks != nullptr ? ranks->size() : 1);
+std::unique_ptr<Engine> open_engine(const std::vector<Context>& contexts,
+                                    const Pretrained& pretrained, const EngineOptions& options,
+                                    int64_t least_tokens, const Pretrained* draft,
+                                    LeadingRank* ranks) {
+  LLAVA_CHECK(!contexts.empty() && (ranks == nullptr || contexts.size() == 1));
+  const Caches caches = plan_caches(pretrained, options, least_tokens, draft,
+                                    {.num_replicas = static_cast<int32_t>(contexts.size()),
+                                     .num_ranks = ranks != nullptr ? ranks->size() : 1});
   const auto page_size = options.config.scheduler.page_size;
   const model::DecoderConfig& decoder = pretrained.model->config.decoder;
-  std::unique_ptr<DraftModel> draft_model;
-  if (draft != nullptr) draft_model = make_draft_model(ctx, pretrained, *draft, options, caches);
-  std::unique_ptr<Runner> runner;
-  if (ranks != nullptr) {
-    const RunnerMemory memory{
-        .kv_dtype = caches.kv_dtype, .num_pages = caches.num_pages, .page_size = page_size};
-    runner = std::make_unique<ParallelRunner>(ctx, *pretrained.model, memory, *ranks);
-  } else {
-    runner = std::make_unique<ModelRunner>(ctx, *pretrained.model, caches.kv_dtype,
-                                           caches.num_pages, page_size);
+  const auto identity = identify_for_cache(contexts.front(), pretrained, options, caches.kv_dtype);
+  std::vector<EngineReplica> replicas;
+  for (const Context& ctx : contexts) {
+    EngineReplica& replica = replicas.emplace_back();
+    if (draft != nullptr) {
+      replica.draft_model = make_draft_model(ctx, pretrained, *draft, options, caches);
+    }
+    if (ranks != nullptr) {
+      const RunnerMemory memory{
+          .kv_dtype = caches.kv_dtype, .num_pages = caches.num_pages, .page_size = page_size};
+      replica.runner = std::make_unique<ParallelRunner>(ctx, *pretrained.model, memory, *ranks);
+    } else {
+      replica.runner = std::make_unique<ModelRunner>(ctx, *pretrained.model, caches.kv_dtype,
+                                                     caches.num_pages, page_size);
+    }
+    if (identity) replica.cache = open_cache(options, *identity);
   }
   return std::make_unique<Engine>(
       options.config,
@@ -196,8 +226,7 @@ std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretra
                    .encoder_cache_bytes = caches.encoder_bytes,
                    .encoder_bytes_per_token =
                        int64_t{decoder.hidden_size} * item_size(pretrained.model->dtype())},
-      std::move(runner), *pretrained.tokenizer, decoder.vocab_size, std::move(draft_model),
-      open_cache(ctx, pretrained, options, caches.kv_dtype));
+      std::move(replicas), *pretrained.tokenizer, decoder.vocab_size);
 }
 
 }  // namespace llava::engine

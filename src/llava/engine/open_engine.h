@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "llava/core/config.h"
 #include "llava/engine/engine.h"
@@ -67,16 +68,17 @@ DType choose_kv_dtype(const model::LlavaModel& model, const std::string& name);
 std::unique_ptr<Pretrained> load_draft_model(Context& ctx, const Pretrained& pretrained,
                                              const EngineOptions& options);
 
-/// Starts an engine. `ctx`, `pretrained` and `draft`, which may be null, outlive it; from now on
-/// the backend is the engine's. With a cache folder all weights are read once, for the identity of
-/// what is in it. With `ranks`, which outlives the engine too, `pretrained` is the first rank's
-/// share of a model, and the others do theirs.
+/// Starts an engine with one replica for each of `contexts`, which share the weights. What the
+/// contexts refer to, `pretrained` and `draft`, which may be null, outlive it; from now on the
+/// backends are the engine's. With a cache folder all weights are read once, for the identity of
+/// what is in it. With `ranks`, which outlives the engine too, there is one replica, `pretrained`
+/// is the first rank's share of a model, and the others do theirs.
 ///
 /// Throws: Error(kNotFound) when the cache folder cannot be used; Error(kResourceExhausted) with
 /// the sum when a KV cache of `least_tokens` does not fit beside what a step works with.
-std::unique_ptr<Engine> open_engine(const Context& ctx, const Pretrained& pretrained,
-                                    const EngineOptions& options, int64_t least_tokens,
-                                    const Pretrained* draft = nullptr,
+std::unique_ptr<Engine> open_engine(const std::vector<Context>& contexts,
+                                    const Pretrained& pretrained, const EngineOptions& options,
+                                    int64_t least_tokens, const Pretrained* draft = nullptr,
                                     LeadingRank* ranks = nullptr);
 
 }  // namespace llava::engine

@@ -28,6 +28,12 @@ void RequestInbox::push(Arrival arrival) {
   changed_.notify_all();
 }
 
+bool RequestInbox::has_room(std::size_t num_tokens) const {
+  const std::lock_guard lock(mutex_);
+  return num_queued_ < max_queued_ &&
+         (num_tokens_ == 0 || num_tokens_ + static_cast<int64_t>(num_tokens) <= max_tokens_);
+}
+
 void RequestInbox::wait_for_work(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   const auto has_work = [&] { return !arrivals_.empty() || !commands_.empty(); };

@@ -24,6 +24,8 @@ struct Arrival {
   GenerationRequest request;
   std::shared_ptr<AnswerStream> stream;
   std::chrono::steady_clock::time_point time;
+  /// Held as long as the request is open, wherever it is.
+  std::shared_ptr<const void> is_open;
 };
 
 /// Requests count as queued from `push` until `leave_queue`, which is later than `next`: the engine
@@ -40,6 +42,8 @@ class RequestInbox {
 
   /// Throws: Error(kUnavailable) when as many as are allowed are queued.
   void push(Arrival arrival);
+  /// Whether a prompt of so many tokens could be pushed now; from any thread.
+  bool has_room(std::size_t num_tokens) const;
   /// Waits until there is something to take out, or a stop; the engine is idle meanwhile.
   void wait_for_work(const std::stop_token& stop);
   /// Hands work that is no request to the engine's thread; dropped when the engine stops.

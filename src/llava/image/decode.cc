@@ -147,8 +147,9 @@ std::string_view format_name(std::span<const std::byte> bytes) {
 RgbImage decode(std::span<const std::byte> bytes, std::string_view source,
                 const DecodeOptions& options) {
   const Format& format = sniff(bytes, source, options);
-  Picture picture = format.decode({bytes, source, options.max_pixels,
-                                   options.rgba_background.has_value(), options.num_threads});
+  Picture picture =
+      format.decode({bytes, source, options.max_pixels, options.rgba_background.has_value(),
+                     options.num_threads, options.reduce_jpeg_above});
   if (options.rgba_background && !picture.alpha.empty()) {
     composite(picture, *options.rgba_background);
   }

@@ -248,6 +248,16 @@ bool decode_together(const PictureRequest& request, RgbImage& image) {
   return is_done[0] && is_done[1];
 }
 
+/// By what the sides are divided so that the picture has no more than `most` pixels, if it can be.
+unsigned int reduction_of(const ImageSize& size, int64_t most) {
+  unsigned int reduction = 1;
+  while (most > 0 && reduction < 8 &&
+         int64_t{size.width} * size.height > most * reduction * reduction) {
+    reduction *= 2;
+  }
+  return reduction;
+}
+
 int orientation_of(const JpegDecoder& decoder) {
   for (auto* marker = decoder.info.marker_list; marker != nullptr; marker = marker->next) {
     const std::span<const uint8_t> block(marker->data, marker->data_length);
@@ -269,11 +279,19 @@ ImageSize probe_jpeg(const PictureRequest& request) {
 Picture decode_jpeg(const PictureRequest& request) {
   JpegDecoder decoder;
   Picture picture;
-  picture.image = RgbImage(open_header(decoder, request));
+  ImageSize size = open_header(decoder, request);
+  const unsigned int reduction = reduction_of(size, request.reduce_jpeg_above);
+  const auto divide = [reduction](int32_t side) {
+    return static_cast<int32_t>((static_cast<unsigned int>(side) + reduction - 1) / reduction);
+  };
+  size = {divide(size.width), divide(size.height)};
+  decoder.info.scale_num = 1;
+  decoder.info.scale_denom = reduction;
+  picture.image = RgbImage(size);
   picture.orientation = orientation_of(decoder);
-  if (request.num_threads < 2 || !can_be_shared(decoder) ||
+  if (request.num_threads < 2 || reduction > 1 || !can_be_shared(decoder) ||
       !decode_together(request, picture.image)) {
-    if (!decode_rows(decoder, picture.image, 0, decoder.info.image_height)) {
+    if (!decode_rows(decoder, picture.image, 0, static_cast<JDIMENSION>(size.height))) {
       fail_jpeg(decoder, request);
     }
   }

@@ -20,8 +20,9 @@ struct PictureRequest {
   std::span<const std::byte> bytes;
   std::string_view source;  ///< names the file in messages
   int64_t max_pixels = 0;
-  bool needs_alpha = false;  ///< alpha is wanted; readers may leave it out otherwise
-  int num_threads = 1;       ///< threads that readers may use; the pixels do not depend on it
+  bool needs_alpha = false;       ///< alpha is wanted; readers may leave it out otherwise
+  int num_threads = 1;            ///< threads that readers may use; the pixels do not depend on it
+  int64_t reduce_jpeg_above = 0;  ///< as DecodeOptions
 
   const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(bytes.data()); }
   size_t size() const { return bytes.size(); }

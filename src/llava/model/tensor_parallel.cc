@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/model/tensor_parallel.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
 #include "llava/core/error.h"
+#include "llava/tensor/packed.h"
 
 namespace llava::model {
 namespace {
@@ -16,8 +18,22 @@ struct Range {
   int64_t size() const { return end - begin; }
 };
 
+// Packed weights are cut between groups of inputs and panels of outputs.
+void require_whole(std::string_view what, const Range& range, int64_t size, int64_t unit,
+                   DType dtype) {
+  if (range.begin % unit == 0 && (range.end % unit == 0 || range.end == size)) return;
+  fail(ErrorCode::kUnsupported,
+       "{} {} to {} of {} are no share of {} weights, which are cut at multiples of {}: give --tp "
+       "another number, or --dtype bfloat16 and neither --load-4bit nor --load-8bit",
+       what, range.begin, range.end, size, dtype_name(dtype), unit);
+}
+
 Tensor rows_of(Context& ctx, const Tensor& whole, const Range& rows) {
   const Tensor host = ops::to_host(ctx, whole);
+  if (is_packed(host.dtype())) {
+    require_whole("outputs", rows, host.dim(0), kPackedPanel, host.dtype());
+    return ops::from_host(ctx, packed_rows(host, rows.begin, rows.end));
+  }
   const Tensor part = host.rows(rows.begin, rows.end);
   Tensor copy = Tensor::empty(part.shape(), part.dtype());
   const auto bytes = part.bytes();
@@ -27,6 +43,10 @@ Tensor rows_of(Context& ctx, const Tensor& whole, const Range& rows) {
 
 Tensor columns_of(Context& ctx, const Tensor& whole, const Range& columns) {
   const Tensor host = ops::to_host(ctx, whole);
+  if (is_packed(host.dtype())) {
+    require_whole("inputs", columns, host.dim(1), kPackedGroup, host.dtype());
+    return ops::from_host(ctx, packed_columns(host, columns.begin, columns.end));
+  }
   const int64_t num_rows = host.dim(0);
   Tensor copy = Tensor::empty({num_rows, columns.size()}, host.dtype());
   const auto item = static_cast<std::size_t>(item_size(host.dtype()));
@@ -40,18 +60,8 @@ Tensor columns_of(Context& ctx, const Tensor& whole, const Range& columns) {
   return ops::from_host(ctx, copy);
 }
 
-void require_unpacked(const Linear& linear) {
-  const DType dtype = linear.weight.value.dtype();
-  if (!is_packed(dtype)) return;
-  fail(ErrorCode::kUnsupported,
-       "a model of {} weights cannot be cut for several ranks: leave --load-4bit and --load-8bit "
-       "out, and give --dtype bfloat16 or float32 for a GGUF file or a packed store",
-       dtype_name(dtype));
-}
-
 /// Some outputs of a layer.
 void keep_rows(Context& ctx, Linear& linear, const Range& rows) {
-  require_unpacked(linear);
   linear.weight.value = rows_of(ctx, linear.weight.value, rows);
   linear.weight.shape[0] = rows.size();
   if (linear.has_bias) linear.bias.value = rows_of(ctx, linear.bias.value, rows);
@@ -61,7 +71,6 @@ void keep_rows(Context& ctx, Linear& linear, const Range& rows) {
 
 /// What some inputs add to all outputs of a layer; its bias is the first rank's to add.
 void keep_columns(Context& ctx, Linear& linear, const Range& columns, bool is_first) {
-  require_unpacked(linear);
   linear.weight.value = columns_of(ctx, linear.weight.value, columns);
   linear.weight.shape[1] = columns.size();
   linear.has_bias = linear.has_bias && is_first;
@@ -70,9 +79,14 @@ void keep_columns(Context& ctx, Linear& linear, const Range& columns, bool is_fi
   }
 }
 
-/// The share of `count` that a rank has.
+/// The share of `count` that a rank has: whole groups of packed weights where every rank gets one.
 Range share_of(int64_t count, const ModelShare& share) {
-  return {count * share.rank / share.num_ranks, count * (share.rank + 1) / share.num_ranks};
+  const int64_t unit = count / kPackedGroup >= share.num_ranks ? kPackedGroup : 1;
+  const auto bound = [&](int64_t rank) {
+    const int64_t num_units = (count + unit - 1) / unit;
+    return std::min(count, num_units * rank / share.num_ranks * unit);
+  };
+  return {bound(share.rank), bound(share.rank + 1)};
 }
 
 void require_division(std::string_view what, int64_t count, int32_t num_ranks) {
@@ -100,12 +114,12 @@ void take_share(Context& ctx, LlavaModel& model, const ModelShare& share,
          share.num_ranks, num_key_heads);
   }
   if (!is_shared) require_division("key heads", num_key_heads, share.num_ranks);
-  const Range heads = share_of(whole.num_attention_heads, share);
-  Range key_heads = share_of(num_key_heads, share);
-  if (is_shared) {
-    const int64_t head = num_key_heads * share.rank / share.num_ranks;
-    key_heads = {head, head + 1};
-  }
+  const auto part_of = [&share](int64_t count) {
+    return Range{count * share.rank / share.num_ranks, count * (share.rank + 1) / share.num_ranks};
+  };
+  const Range heads = part_of(whole.num_attention_heads);
+  Range key_heads = part_of(num_key_heads);
+  if (is_shared) key_heads.end = key_heads.begin + 1;
   const Range queries{heads.begin * width, heads.end * width};
   const Range keys{key_heads.begin * width, key_heads.end * width};
   const Range columns = share_of(whole.intermediate_size, share);
@@ -124,6 +138,10 @@ void take_share(Context& ctx, LlavaModel& model, const ModelShare& share,
     keep_columns(ctx, layer.mlp.down_proj, columns, is_first);
     layer.mlp.down_proj.on_output = sum;
   }
+  Linear& head = model.lm_head;
+  // A tied head is the table of embeddings, of which every rank needs all.
+  if (!head.weight.value.is_defined()) head.weight.value = model.decoder.embed_tokens.value;
+  keep_rows(ctx, head, share_of(whole.vocab_size, share));
   for (DecoderConfig* config : {&model.config.decoder, &model.decoder.config}) {
     config->num_attention_heads = static_cast<int32_t>(heads.size());
     config->num_key_value_heads = static_cast<int32_t>(key_heads.size());

@@ -18,14 +18,15 @@ struct ModelShare {
   int32_t num_ranks = 1;
 };
 
-/// Leaves of a loaded model what one rank computes with: rows of q, k, v, gate and up, columns of o
-/// and down, with their adapters. Key heads that are fewer than the ranks are shared. Embeddings,
-/// norms, head, tower and projector stay whole. `sum` adds a part of a layer's output to those of
-/// the other ranks, in every rank the same: [..., D] -> [..., D].
+/// Leaves of a loaded model what one rank computes with: rows of q, k, v, gate, up and the head,
+/// columns of o and down, with their adapters. Key heads that are fewer than the ranks are shared.
+/// Embeddings, norms, tower and projector stay whole. `sum` adds a part of a layer's output to
+/// those of the other ranks, in every rank the same: [..., D] -> [..., D]. Logits are those of the
+/// rank's part of the vocabulary, and all ranks' one behind the other are the whole.
 ///
 /// Weights are copied, so that nothing of the whole ones stays. `ctx` is where the model lies.
 /// Throws: Error(kInvalidArgument) where the heads do not divide; Error(kUnsupported) for packed
-/// weights, whose blocks cannot be cut. Threads: one at a time.
+/// weights whose groups would have to be cut. Threads: one at a time.
 void take_share(Context& ctx, LlavaModel& model, const ModelShare& share,
                 const std::function<Tensor(Context& ctx, const Tensor& part)>& sum);
 

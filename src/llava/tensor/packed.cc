@@ -30,6 +30,12 @@ std::optional<int64_t> panel_bytes_of(DType dtype, int64_t num_groups) {
   return *padded / kPanelAlignment * kPanelAlignment;
 }
 
+void check_cut(int64_t begin, int64_t end, int64_t size, int64_t unit) {
+  LLAVA_CHECK(begin >= 0 && begin < end && end <= size && begin % unit == 0 &&
+                  (end % unit == 0 || end == size),
+              "[{}, {}) of {} cuts through a unit of {}", begin, end, size, unit);
+}
+
 // Rounded up without overflow.
 int64_t parts_of(int64_t count, int64_t size) { return count / size + (count % size != 0 ? 1 : 0); }
 
@@ -124,6 +130,40 @@ Tensor dequantize(const Tensor& packed_OI) {
                    values.subspan(static_cast<std::size_t>(output) * width, width));
   }
   return result;
+}
+
+Tensor packed_rows(const Tensor& packed_OI, int64_t begin, int64_t end) {
+  const PackedLayout layout(packed_OI.dtype(), packed_OI.shape());
+  check_cut(begin, end, layout.num_outputs(), kPackedPanel);
+  Tensor part = Tensor::empty({end - begin, layout.num_inputs()}, packed_OI.dtype());
+  const std::span<std::byte> to = part.mutable_bytes();
+  std::memcpy(to.data(), packed_OI.bytes().data() + begin / kPackedPanel * layout.panel_bytes(),
+              to.size());
+  return part;
+}
+
+Tensor packed_columns(const Tensor& packed_OI, int64_t begin, int64_t end) {
+  const PackedLayout whole(packed_OI.dtype(), packed_OI.shape());
+  check_cut(begin, end, whole.num_inputs(), kPackedGroup);
+  Tensor part = Tensor::zeros({whole.num_outputs(), end - begin}, packed_OI.dtype());
+  const PackedLayout layout(part.dtype(), part.shape());
+  const int64_t first = begin / kPackedGroup;
+  const int64_t last = first + layout.num_groups();
+  const std::byte* from = packed_OI.bytes().data();
+  std::byte* to = part.mutable_bytes().data();
+  const auto copy = [&](int64_t to_offset, int64_t from_begin, int64_t from_end) {
+    std::memcpy(to + to_offset, from + from_begin, static_cast<std::size_t>(from_end - from_begin));
+  };
+  for (int64_t panel = 0; panel < whole.num_panels(); ++panel) {
+    copy(layout.code_offset(0), whole.code_offset(first), whole.code_offset(last));
+    copy(layout.scale_offset(0), whole.scale_offset(first), whole.scale_offset(last));
+    if (has_minimum(part.dtype())) {
+      copy(layout.minimum_offset(0), whole.minimum_offset(first), whole.minimum_offset(last));
+    }
+    from += whole.panel_bytes();
+    to += layout.panel_bytes();
+  }
+  return part;
 }
 
 }  // namespace llava

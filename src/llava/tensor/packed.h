@@ -93,6 +93,13 @@ void dequantize_row(const Tensor& packed_OI, int64_t output, std::span<float> ou
 /// The whole matrix as float32, in host memory.
 Tensor dequantize(const Tensor& packed_OI);
 
+/// Outputs [begin, end) of a packed host matrix as a matrix of its own; whole panels, so both are
+/// multiples of kPackedPanel, but for an end that is the matrix's. Throws: Error(kInternal) for
+/// others.
+Tensor packed_rows(const Tensor& packed_OI, int64_t begin, int64_t end);
+/// The same of inputs and kPackedGroup.
+Tensor packed_columns(const Tensor& packed_OI, int64_t begin, int64_t end);
+
 inline void PackedLayout::write(std::byte* matrix, int64_t output, int64_t group,
                                 const PackedGroup& value) const noexcept {
   std::byte* panel = matrix + output / kPackedPanel * panel_bytes_;

@@ -60,8 +60,10 @@ class EnginePinsTest : public testing::Test {
   }
   ~EnginePinsTest() override { fs::remove_all(folder_); }
 
-  std::unique_ptr<FakeEngine> open(const std::string& model = "model", int32_t num_tokens = 4096) {
+  std::unique_ptr<FakeEngine> open(const std::string& model = "model", int32_t num_tokens = 4096,
+                                   int32_t num_replicas = 1) {
     auto fake = std::make_unique<FakeEngine>(num_tokens);
+    fake->num_replicas = num_replicas;
     fake->cache_folder = folder_;
     fake->model = model;
     fake->start();
@@ -124,6 +126,30 @@ TEST_F(EnginePinsTest, PinsSurviveARestart) {
   GenerationRequest salted = question(1, 4);
   salted.cache_salt = "another client";
   EXPECT_EQ(ask(*fake, salted).cached_tokens, 0);
+}
+
+TEST_F(EnginePinsTest, ReplicasHaveAPinTogether) {
+  {
+    const auto fake = open("model", 4096, 2);
+    EXPECT_EQ(ask(*fake, question(1, 3, "cat")).cached_tokens, 0);
+    EXPECT_EQ(ask(*fake, question(2, 3, "dog")).cached_tokens, 0);
+    for (const std::string pin : {"cat", "dog"}) {
+      EXPECT_EQ(ask(*fake, question(pin == "cat" ? 1 : 2, 4, pin)).cached_tokens, kPinnedTokens);
+    }
+    // Another prompt of that name takes its place.
+    EXPECT_EQ(ask(*fake, question(3, 3, "cat")).cached_tokens, 0);
+    fake->engine->wait_until_idle();
+    EXPECT_EQ(fake->engine->stats().pages_pinned, 2 * 3);
+    const std::vector<PinInfo> pins = fake->engine->pins();
+    ASSERT_EQ(pins.size(), 2u);
+    EXPECT_EQ(pins.front().name, "cat");
+    EXPECT_TRUE(pins.front().is_in_memory);
+    EXPECT_TRUE(fake->engine->unpin("dog"));
+    EXPECT_FALSE(fake->engine->unpin("dog"));
+  }
+  const auto fake = open("model", 4096, 2);
+  EXPECT_EQ(fake->engine->pins().size(), 1u);
+  EXPECT_EQ(ask(*fake, question(3, 4, "cat")).cached_tokens, kPinnedTokens);
 }
 
 TEST_F(EnginePinsTest, SeveralPicturesAreFoundUpToTheLastOneThatIsPinned) {

@@ -75,6 +75,72 @@ TEST_F(EngineTest, BatchesGiveWhatEachRequestGetsAlone) {
   }
 }
 
+TEST_F(EngineTest, ReplicasGiveWhatEachRequestGetsAlone) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    FakeEngine fake(65536);
+    fake.num_replicas = 3;
+    fake.start();
+    std::atomic<int64_t> num_watched{0};
+    fake.engine->watch_steps([&](const StepRecord& step) { num_watched += step.num_new_tokens; });
+    const std::vector<GenerationRequest> requests = random_requests(seed, 64);
+    expect_all(*fake.engine, requests);
+    fake.engine->wait_until_idle();
+    fake.engine->watch_steps({});
+    const EngineStats stats = fake.engine->stats();
+    EXPECT_EQ(stats.received, 64);
+    EXPECT_EQ(stats.finished, 64);
+    EXPECT_EQ(stats.num_running + stats.num_waiting + stats.pages_used, 0);
+    EXPECT_EQ(stats.pages_total, 3 * fake.num_pages);
+    EXPECT_EQ(stats.generated_tokens, num_watched);
+  }
+}
+
+// Whatever is asked about a picture afterwards finds what the first question has computed.
+TEST_F(EngineTest, ReplicasCacheTogetherWhatOneWould) {
+  const auto ask = [](int32_t picture, int32_t text) {
+    std::vector<int32_t> ids(64, text);
+    std::fill_n(ids.begin(), 16, 7);
+    return fake_request(std::move(ids), {{picture, 16}}, kPictureTokens, 4);
+  };
+  FakeEngine fake(65536);
+  fake.num_replicas = 2;
+  fake.start();
+  for (int32_t picture = 0; picture < kNumPictures; ++picture) {
+    read_all(*fake.engine->submit(ask(picture, 1)));
+  }
+  for (int32_t text = 2; text < 5; ++text) {
+    for (int32_t picture = 0; picture < kNumPictures; ++picture) {
+      EXPECT_GE(read_all(*fake.engine->submit(ask(picture, text))).front().usage.cached_tokens, 32);
+    }
+  }
+  EXPECT_EQ(fake.engine->stats().scheduler.encoded_images, kNumPictures);
+}
+
+TEST_F(EngineTest, ReplicasShareTheQueue) {
+  FakeEngine fake(65536);
+  fake.num_replicas = 2;
+  fake.config.max_queued_requests = 6;
+  fake.config.scheduler.max_running_requests = 1;
+  fake.start();
+  std::vector<std::shared_ptr<AnswerStream>> streams;
+  int num_refused = 0;
+  for (int i = 0; i < 64; ++i) {
+    try {
+      streams.push_back(
+          fake.engine->submit(fake_request(std::vector<int32_t>(100, 5), {}, kPictureTokens, 100)));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+      ++num_refused;
+    }
+  }
+  EXPECT_GE(streams.size(), 6u);
+  EXPECT_GT(num_refused, 0);
+  for (const auto& stream : streams) read_all(*stream);
+  const EngineStats stats = fake.engine->stats();
+  EXPECT_EQ(stats.rejected, num_refused);
+}
+
 // E3: S is the number of positions of one picture.
 TEST_F(EngineTest, ChunkSizeChangesNothing) {
   for (const int32_t chunk : {1, 7, 16, kPictureTokens - 1, kPictureTokens + 1, 1 << 20}) {

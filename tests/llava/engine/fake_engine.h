@@ -150,7 +150,8 @@ struct FakeEngine {
   DraftModelConfig draft;
 
   FakeTokenizer tokenizer{kFakeVocabulary};
-  FakeRunner* runner = nullptr;
+  int32_t num_replicas = 1;
+  FakeRunner* runner = nullptr;  ///< of the first replica
   FakeRunner* draft_runner = nullptr;
   std::unique_ptr<Engine> engine;
 
@@ -166,22 +167,29 @@ struct FakeEngine {
   }
 
   void start() {
-    auto owned =
-        std::make_unique<FakeRunner>(num_pages, config.scheduler.page_size, kFakeVocabulary);
-    runner = owned.get();
-    std::unique_ptr<DraftModel> draft_model;
-    if (draft.num_pages > 0) {
-      auto owned_draft =
-          std::make_unique<FakeRunner>(draft.num_pages, draft.scheduler.page_size, draft.num_ids);
-      draft_runner = owned_draft.get();
-      draft_model = std::make_unique<DraftModel>(draft, std::move(owned_draft));
-    }
+    std::vector<EngineReplica> replicas;
+    for (int32_t i = 0; i < num_replicas; ++i) replicas.push_back(make_replica(i == 0));
     engine = std::make_unique<Engine>(config,
                                       EngineMemory{.num_pages = num_pages,
                                                    .encoder_cache_bytes = encoder_cache_bytes,
                                                    .encoder_bytes_per_token = 1},
-                                      std::move(owned), tokenizer, kFakeVocabulary,
-                                      std::move(draft_model), open_cache());
+                                      std::move(replicas), tokenizer, kFakeVocabulary);
+  }
+
+  EngineReplica make_replica(bool is_first) {
+    EngineReplica replica;
+    auto owned =
+        std::make_unique<FakeRunner>(num_pages, config.scheduler.page_size, kFakeVocabulary);
+    if (is_first) runner = owned.get();
+    replica.runner = std::move(owned);
+    if (draft.num_pages > 0) {
+      auto owned_draft =
+          std::make_unique<FakeRunner>(draft.num_pages, draft.scheduler.page_size, draft.num_ids);
+      if (is_first) draft_runner = owned_draft.get();
+      replica.draft_model = std::make_unique<DraftModel>(draft, std::move(owned_draft));
+    }
+    replica.cache = open_cache();
+    return replica;
   }
 
   std::unique_ptr<PersistentCache> open_cache() const {

@@ -36,6 +36,36 @@ void expect_refused(std::span<const std::byte> bytes, const std::string& name) {
   }
 }
 
+TEST(Decode, ReducedJpegEqualsPillowsDrafts) {
+  int count = 0;
+  for (const auto& row : read_table(data_folder() / "reduced.txt")) {
+    SCOPED_TRACE(row[0] + " by " + row[1]);
+    const std::vector<std::byte> bytes = bytes_of(data_folder() / "pictures" / row[0]);
+    const ImageSize size{std::stoi(row[2]), std::stoi(row[3])};
+    const int64_t pixels = int64_t{size.width} * size.height;
+    for (const int num_threads : {1, 2}) {
+      const RgbImage image =
+          decode(bytes, row[0], {.reduce_jpeg_above = pixels, .num_threads = num_threads});
+      EXPECT_EQ(image.size, size);
+      EXPECT_EQ(sha256_of(image.pixels), row[4]);
+    }
+    ++count;
+  }
+  EXPECT_GE(count, 50);
+}
+
+TEST(Decode, OnlyLargeJpegIsReduced) {
+  for (const std::string name : {"420.jpg", "1.bmp"}) {
+    const std::vector<std::byte> bytes = bytes_of(data_folder() / "pictures" / name);
+    const RgbImage whole = decode(bytes, name);
+    const int64_t pixels = int64_t{whole.size.width} * whole.size.height;
+    EXPECT_EQ(decode(bytes, name, {.reduce_jpeg_above = pixels}).pixels, whole.pixels);
+    if (name == "1.bmp") {
+      EXPECT_EQ(decode(bytes, name, {.reduce_jpeg_above = 1}).pixels, whole.pixels);
+    }
+  }
+}
+
 TEST(Decode, EqualsPillow) {
   const std::vector<GoldenPicture> pictures = golden_pictures();
   ASSERT_GE(pictures.size(), 200u);

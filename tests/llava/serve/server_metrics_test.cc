@@ -74,7 +74,7 @@ TEST(ServerMetrics, WhatIsSoAtTheMoment) {
   metrics.count_decoded_lookup(false);
   metrics.count_decoded_lookup(true);
   metrics.http().count_received("/v1/models");
-  ServerMoment moment{.num_preparing = 4, .is_draining = true};
+  ServerMoment moment{.num_preparing = 4, .num_compiling = 2, .is_draining = true};
   moment.engine.num_waiting = 7;
   moment.engine.queued_tokens = 900;
   moment.engine.scheduler.preemptions = 5;
@@ -98,6 +98,8 @@ TEST(ServerMetrics, WhatIsSoAtTheMoment) {
         std::pair{R"(llava_preemptions_total{model="m"})", 5.0},  // not 10: counted elsewhere
         std::pair{R"(vllm:num_preemptions_total{model_name="m"})", 5.0},
         std::pair{R"(sglang:num_queue_reqs{model_name="m"})", 7.0},
+        std::pair{R"(llava_requests_grammar_waiting{model="m"})", 2.0},
+        std::pair{R"(sglang:num_grammar_queue_reqs{model_name="m"})", 2.0},
         std::pair{R"(llava_requests_received_total{endpoint="/v1/models"})", 1.0},
         std::pair{"llava_draining", 1.0}}) {
     EXPECT_DOUBLE_EQ(value_of(text, series), value) << series;

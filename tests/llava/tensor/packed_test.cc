@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "llava/core/error.h"
@@ -174,6 +175,51 @@ TEST(Packed, TensorsAreTakenWhole) {
   // Storage of the logical number of bytes is too small for the padded matrix.
   const Tensor small = Tensor::zeros({17 * 45}, DType::kUInt8);
   EXPECT_THROW(Tensor(small.storage(), DType::kPackedQ8, {17, 45}), Error);
+}
+
+Tensor random_matrix(Generator& generator, DType dtype, const Shape& shape) {
+  Tensor matrix = Tensor::zeros(shape, dtype);
+  const PackedLayout layout(dtype, shape);
+  for (int64_t output = 0; output < layout.num_outputs(); ++output) {
+    for (int64_t group = 0; group < layout.num_groups(); ++group) {
+      layout.write(matrix.mutable_bytes().data(), output, group, random_group(generator, dtype));
+    }
+  }
+  return matrix;
+}
+
+TEST(Packed, CutsKeepWeights) {
+  Generator generator(3);
+  for (const DType dtype : kForms) {
+    SCOPED_TRACE(dtype_name(dtype));
+    const Tensor whole = random_matrix(generator, dtype, {73, 150});
+    const Tensor weights = dequantize(whole);
+    const auto expect_part = [&](const Tensor& part, int64_t first_row, int64_t first_column) {
+      const Tensor found = dequantize(part);
+      for (int64_t row = 0; row < found.dim(0); ++row) {
+        for (int64_t column = 0; column < found.dim(1); ++column) {
+          const auto at = static_cast<std::size_t>(row * found.dim(1) + column);
+          const auto of_whole =
+              static_cast<std::size_t>((first_row + row) * 150 + first_column + column);
+          ASSERT_EQ(found.data<float>()[at], weights.data<float>()[of_whole]);
+        }
+      }
+    };
+    for (const auto& [begin, end] : {std::pair{0, 16}, {16, 64}, {64, 73}, {0, 73}}) {
+      const Tensor part = packed_rows(whole, begin, end);
+      EXPECT_EQ(part.shape(), (Shape{end - begin, 150}));
+      expect_part(part, begin, 0);
+    }
+    for (const auto& [begin, end] : {std::pair{0, 32}, {32, 128}, {128, 150}, {0, 150}}) {
+      const Tensor part = packed_columns(whole, begin, end);
+      EXPECT_EQ(part.shape(), (Shape{73, end - begin}));
+      expect_part(part, 0, begin);
+    }
+    EXPECT_THROW(packed_rows(whole, 8, 32), Error);
+    EXPECT_THROW(packed_rows(whole, 0, 20), Error);
+    EXPECT_THROW(packed_columns(whole, 16, 64), Error);
+    EXPECT_THROW(packed_columns(whole, 32, 160), Error);
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llava/engine/parallel/parallel_runner.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -136,13 +137,36 @@ void ParallelRunner::write_pages(std::span<const int32_t> pages, std::span<const
 
 void ParallelRunner::run(const StepPlan& plan, StepLogits& logits) {
   const auto results = ranks_.together({{"do", "run"}, {"plan", to_json(plan)}}, {},
-                                       [&] { own_->run(plan, logits); });
+                                       [&] { own_->run(plan, own_logits_); });
   // Maps are means over heads, and every rank has as many.
+  logits.maps = own_logits_.maps;
+  const std::size_t num_maps = logits.maps.size();
+  const std::size_t num_rows =
+      own_logits_.values.size() / static_cast<std::size_t>(own_logits_.vocab_size);
+  logits.vocab_size = model_.config.decoder.vocab_size;
+  logits.values.resize(num_rows * static_cast<std::size_t>(logits.vocab_size));
+  std::size_t column = 0;
+  const auto put_columns = [&](std::span<const float> part) {
+    const std::size_t width = num_rows == 0 ? 0 : part.size() / num_rows;
+    LLAVA_CHECK(part.size() == width * num_rows &&
+                    column + width <= static_cast<std::size_t>(logits.vocab_size),
+                "{} logits of {} rows from column {}", part.size(), num_rows, column);
+    for (std::size_t row = 0; row < num_rows; ++row) {
+      std::ranges::copy(
+          part.subspan(row * width, width),
+          logits.row(static_cast<int64_t>(row)).begin() + static_cast<std::ptrdiff_t>(column));
+    }
+    column += width;
+  };
+  put_columns(own_logits_.values);
   for (const std::vector<std::byte>& result : results) {
-    const std::span<const float> maps = as_floats(result);
-    LLAVA_CHECK(maps.size() == logits.maps.size());
-    for (std::size_t i = 0; i < maps.size(); ++i) logits.maps[i] += maps[i];
+    const std::span<const float> values = as_floats(result);
+    LLAVA_CHECK(values.size() >= num_maps);
+    for (std::size_t i = 0; i < num_maps; ++i) logits.maps[i] += values[i];
+    put_columns(values.subspan(num_maps));
   }
+  LLAVA_CHECK(num_rows == 0 || column == static_cast<std::size_t>(logits.vocab_size),
+              "logits of {} tokens of {}", column, logits.vocab_size);
   for (float& value : logits.maps) value /= static_cast<float>(ranks_.size());
 }
 
@@ -168,7 +192,10 @@ void follow_leader(const Context& ctx, const model::LlavaModel& model, std::stri
     if (action == "run") {
       runner->run(step_from_json(what.at("plan")), logits);
       const auto maps = std::as_bytes(std::span(logits.maps));
+      const auto values = std::as_bytes(std::span(logits.values));
+      result.reserve(maps.size() + values.size());
       result.assign(maps.begin(), maps.end());
+      result.insert(result.end(), values.begin(), values.end());
     } else if (action == "encode_tiles") {
       Tensor pixels = Tensor::empty(what.at("shape").get<Shape>(), DType::kFloat32);
       LLAVA_CHECK(pixels.bytes().size() == command.payload.size());

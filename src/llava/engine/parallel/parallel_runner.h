@@ -59,6 +59,7 @@ class ParallelRunner final : public Runner {
   const model::LlavaModel& model_;
   LeadingRank& ranks_;
   std::unique_ptr<ModelRunner> own_;
+  StepLogits own_logits_;  ///< of this rank's part of the vocabulary
 };
 
 /// Any other rank's part, until the leader ends. `model` is the rank's share of what `name` says.

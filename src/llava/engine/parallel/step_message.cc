@@ -24,14 +24,13 @@ Json to_json(const StepPlan& plan) {
     }
     Json json{{"sequence", item.sequence},   {"num_past", item.num_past},
               {"images", std::move(images)}, {"values", std::move(values)},
-              {"pages", item.pages},         {"first_logits", item.symbols.size()}};
+              {"pages", item.pages},         {"first_logits", item.first_logits}};
     if (item.look) {
       Json ranges = Json::array();
       for (const model::PositionRange& range : item.look->ranges) {
         ranges.push_back({range.begin, range.end});
       }
       json["look"] = {{"layer", item.look->layer}, {"ranges", std::move(ranges)}};
-      json["first_logits"] = item.first_logits;
     }
     items.push_back(std::move(json));
   }

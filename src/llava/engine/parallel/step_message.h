@@ -8,8 +8,8 @@
 
 namespace llava::engine {
 
-/// What ranks other than the first need of a plan: without logits, which the first computes alone,
-/// and without pictures to encode and drop, which are commands of their own.
+/// What ranks other than the first need of a plan: without pictures to encode and drop, which are
+/// commands of their own.
 Json to_json(const StepPlan& plan);
 /// Throws: nlohmann::json::exception where it is no such plan.
 StepPlan step_from_json(const Json& json);

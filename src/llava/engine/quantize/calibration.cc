@@ -59,8 +59,8 @@ InputMeanSquares calibrate(Context& ctx, const LoadRequest& request, const fs::p
   const std::vector<std::string> lines = read_lines(file);
   const Pretrained pretrained = load_pretrained(ctx, request);
   ActivationRecorder recorder(ctx.backend, *pretrained.model);
-  const auto engine =
-      open_engine({recorder, ctx.pool}, pretrained, EngineOptions{}, pretrained.context_length());
+  const auto engine = open_engine({Context{recorder, ctx.pool}}, pretrained, EngineOptions{},
+                                  pretrained.context_length());
   AnswerOptions options;
   options.temperature = 0;
   options.max_new_tokens = 1;

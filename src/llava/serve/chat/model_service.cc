@@ -46,6 +46,7 @@ ImageLimits image_limits_of(const ServiceOptions& options) {
   ImageLimits limits;
   limits.max_bytes = static_cast<uint64_t>(options.max_image_bytes);
   limits.max_pixels = options.max_image_pixels;
+  limits.reduces_large_jpeg = options.fast_jpeg;
   limits.media_folder = options.allowed_media_path;
   return limits;
 }
@@ -464,6 +465,8 @@ PreparedChat ModelService::make_request(const GenerationFields& fields, int32_t 
   request.includes_stop_string = fields.includes_stop_string;
   request.skips_special_tokens = fields.skips_special_tokens;
   if (fields.format) {
+    num_compiling_.fetch_add(1);
+    const std::shared_ptr<void> compiling(nullptr, [this](void*) { num_compiling_.fetch_sub(1); });
     try {
       request.grammar = grammars_.find_or_compile(*fields.format);
     } catch (const Error& error) {

@@ -48,6 +48,7 @@ struct ServiceOptions {
   int32_t default_max_tokens = 4096;
   int64_t max_image_bytes = 20 << 20;
   int64_t max_image_pixels = 40'000'000;
+  bool fast_jpeg = false;
   int32_t preprocess_threads = 0;
   float queue_timeout = 60;
   float request_timeout = 600;
@@ -82,6 +83,9 @@ struct ServiceOptions {
     v.field("max-image-bytes", max_image_bytes, "largest picture file", at_least(int64_t{1}));
     v.field("max-image-pixels", max_image_pixels, "largest picture, in pixels",
             at_least(int64_t{1}));
+    v.field("fast-jpeg", fast_jpeg,
+            "decode JPEG files of more than 4 million pixels at a fraction of their size, which "
+            "changes what the model sees a little");
     v.field("preprocess-threads", preprocess_threads,
             "threads that decode pictures and tokenize; 0: half of the cores, at most 8",
             in_range(0, 256));
@@ -227,6 +231,8 @@ class ModelService {
   FileStore& files() { return files_; }
   const FileStore& files() const { return files_; }
   int32_t num_preparing() const { return num_preparing_.load(); }
+  /// Of these, those whose grammar is compiled.
+  int32_t num_compiling() const { return num_compiling_.load(); }
   /// Whether the engine has been at one step for longer than it may.
   bool is_stalled() const { return engine_.silent_seconds() > double{options_.watchdog_timeout}; }
   /// Whether nothing is prepared, waits or runs.
@@ -281,6 +287,7 @@ class ModelService {
   PicturePreparer pictures_;
   Guarded<std::vector<OpenAnswer>> open_answers_;
   std::atomic<int32_t> num_preparing_{0};
+  std::atomic<int32_t> num_compiling_{0};
   Guarded<bool> is_stopped_{false};
   boost::asio::thread_pool pool_;
   std::unique_ptr<ImageFetcher> fetcher_;  ///< null: nothing is fetched

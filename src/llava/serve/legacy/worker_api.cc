@@ -14,6 +14,7 @@
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
 #include "llava/text/conversation.h"
+#include "llava/text/text_streamer.h"
 
 namespace llava::serve {
 namespace {
@@ -37,19 +38,33 @@ class RecordWriter final : public AnswerWriter {
         interval_(interval),
         answer_(std::move(exchange), record_stream_head()) {}
 
-  void write(const engine::AnswerDelta& delta) override {
+  /// Takes note of what is new, without sending it.
+  void add(const engine::AnswerDelta& delta) {
     if (delta.finish_reason) finish_reason_ = *delta.finish_reason;
     text_ += delta.text;
+  }
+  const std::string& text() const { return text_; }
+  void put(const std::string& text) { answer_.put(stream_record(record_of(text, 0))); }
+
+  void write(const engine::AnswerDelta& delta) override {
+    add(delta);
     num_waiting_ += static_cast<int32_t>(delta.tokens.size());
     has_news_ = has_news_ || !delta.text.empty();
     const bool is_due = !answer_.has_started() || num_waiting_ >= interval_ || delta.finish_reason;
     if (!has_news_ || !is_due) return;
     has_news_ = false;
     num_waiting_ = 0;
-    answer_.put(stream_record(record_of(text_, 0)));
+    put(text_);
   }
 
   void end(const engine::AnswerUsage& usage) override {
+    // Clients read the answer from a record: there is always one.
+    if (!answer_.has_started() || is_extended_) return put_last(usage);
+    answer_.finish();
+  }
+
+  /// All of the answer, and the stream's end.
+  void put_last(const engine::AnswerUsage& usage) {
     OrderedJson last = record_of(text_, 0);
     if (is_extended_) {
       last["finish_reason"] = finish_reason_ == engine::FinishReason::kLength ? "length" : "stop";
@@ -57,8 +72,7 @@ class RecordWriter final : public AnswerWriter {
                        {"completion_tokens", usage.completion_tokens},
                        {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
     }
-    // Clients read the answer from a record: there is always one.
-    if (!answer_.has_started() || is_extended_) answer_.put(stream_record(last));
+    answer_.put(stream_record(last));
     answer_.finish();
   }
 
@@ -76,6 +90,35 @@ class RecordWriter final : public AnswerWriter {
   int32_t num_waiting_ = 0;  ///< tokens since the last record
   bool has_news_ = false;
   engine::FinishReason finish_reason_ = engine::FinishReason::kEndToken;
+};
+
+/// The records that the original sends: one for each token, with the text up to the last whole
+/// word, and one for the rest.
+class ExactRecordWriter final : public AnswerWriter {
+ public:
+  ExactRecordWriter(const text::Tokenizer& tokenizer, std::string prompt, bool is_extended,
+                    std::shared_ptr<HttpExchange> exchange)
+      : tokenizer_(tokenizer),
+        streamer_(tokenizer),
+        words_(prompt),
+        last_(std::move(prompt), is_extended, /*interval=*/1, std::move(exchange)) {}
+
+  void write(const engine::AnswerDelta& delta) override {
+    last_.add(delta);
+    for (const engine::TokenChoice& token : delta.tokens) {
+      if (token.id < tokenizer_.size()) words_ += streamer_.push(token.id);
+      // What may belong to a stop string is held back.
+      last_.put(words_.size() <= last_.text().size() ? words_ : last_.text());
+    }
+  }
+  void end(const engine::AnswerUsage& usage) override { last_.put_last(usage); }
+  void fail(const ApiError& error) override { last_.fail(error); }
+
+ private:
+  const text::Tokenizer& tokenizer_;
+  text::TextStreamer streamer_;
+  std::string words_;  ///< behind the prompt
+  RecordWriter last_;
 };
 
 /// Keeps the last record, as plain JSON: /worker_generate of FastChat.
@@ -156,6 +199,7 @@ void generate(ModelService& service, const LegacyOptions& options, const RouteCa
     engine::AnswerOptions answer;
     answer.temperature = is_greedy ? 0.0f : static_cast<float>(request.temperature);
     answer.top_p = static_cast<float>(request.top_p);
+    answer.top_k = options.legacy_top_k;
     answer.max_new_tokens = wanted;
     PreparedChat prepared{
         .request = engine::make_request(
@@ -167,7 +211,11 @@ void generate(ModelService& service, const LegacyOptions& options, const RouteCa
     prepared.request.id = call.id;
     prepared.request.client = call.client;
     std::unique_ptr<AnswerWriter> writer;
-    if (is_stream) {
+    if (is_stream && options.legacy_exact_chunks) {
+      writer = std::make_unique<ExactRecordWriter>(*service.pretrained().tokenizer,
+                                                   std::move(request.prompt), request.is_extended,
+                                                   call.exchange);
+    } else if (is_stream) {
       writer = std::make_unique<RecordWriter>(std::move(request.prompt), request.is_extended,
                                               options.stream_interval, call.exchange);
     } else {

@@ -14,6 +14,7 @@
 #include "llava/core/json.h"
 #include "llava/serve/client/event_splitter.h"
 #include "llava/serve/client/outgoing_http.h"
+#include "llava/serve/client/served_models.h"
 #include "llava/serve/load/arrivals.h"
 #include "llava/serve/load/conversation.h"
 
@@ -29,25 +30,6 @@ constexpr std::size_t kMostDrawnAhead = 20'000;
 std::vector<HttpHeader> headers_of(const LoadOptions& options) {
   if (options.api_key.empty()) return {};
   return {{"Authorization", "Bearer " + options.api_key}};
-}
-
-std::string first_model(OutgoingHttp& http, const LoadOptions& options) {
-  if (!options.model.empty()) return options.model;
-  OutgoingRequest request{.url = options.url + "/v1/models", .body = {}};
-  request.headers = headers_of(options);
-  request.method = OutgoingRequest::Method::kGet;
-  const OutgoingReply reply = http.fetch(request);
-  if (!reply.end.is_ok()) {
-    fail(ErrorCode::kUnavailable, "'{}' does not answer: {}: start a server, or name another --url",
-         request.url,
-         reply.end.error.empty() ? fmt::format("status {}", reply.end.status) : reply.end.error);
-  }
-  const Json models = parse_json(reply.body, request.url);
-  const Json::json_pointer first("/data/0/id");
-  if (!models.contains(first) || !models[first].is_string()) {
-    fail(ErrorCode::kBadFormat, "'{}' lists no models: name one by --model", request.url);
-  }
-  return models[first].get<std::string>();
 }
 
 /// One conversation under way.
@@ -169,7 +151,8 @@ class Run {
  public:
   Run(const LoadOptions& options, const ProgressCallback& progress)
       : options_(options), progress_(progress), maker_(options), random_(options.seed + 1) {
-    model_ = first_model(http_, options);
+    model_ = options.model.empty() ? first_model(http_, options.url, headers_of(options))
+                                   : options.model;
   }
 
   LoadResult run(const std::stop_token& stop) {

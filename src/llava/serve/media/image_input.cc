@@ -13,6 +13,8 @@
 namespace llava::serve {
 namespace {
 
+constexpr int64_t kLargeJpegPixels = 4'000'000;
+
 [[noreturn]] void fail_image(const ImageSource& source, std::string code, std::string message) {
   throw ApiError(400, std::move(code), source.param + ": " + std::move(message), source.param);
 }
@@ -98,10 +100,12 @@ std::shared_ptr<const std::string> read_image_bytes(const ImageSource& source,
 
 image::RgbImage decode_image(std::string_view bytes, const ImageSource& source,
                              const ImageLimits& limits) {
-  const image::DecodeOptions options{.max_bytes = limits.max_bytes,
-                                     .max_pixels = limits.max_pixels,
-                                     .exif_transpose = limits.turns_by_exif,
-                                     .rgba_background = image::Rgb{255, 255, 255}};
+  const image::DecodeOptions options{
+      .max_bytes = limits.max_bytes,
+      .max_pixels = limits.max_pixels,
+      .exif_transpose = limits.turns_by_exif,
+      .rgba_background = image::Rgb{255, 255, 255},
+      .reduce_jpeg_above = limits.reduces_large_jpeg ? kLargeJpegPixels : 0};
   const auto span = std::as_bytes(std::span(bytes));
   try {
     const image::ImageSize size = image::probe_size(span, "the picture", options);

@@ -19,7 +19,8 @@ struct ImageLimits {
   int64_t max_pixels = 40'000'000;
   int32_t max_side = 20'000;
   bool turns_by_exif = true;
-  std::string media_folder;  ///< below which file: addresses may point; empty: nowhere
+  bool reduces_large_jpeg = false;  ///< of more than 4 million pixels
+  std::string media_folder;         ///< below which file: addresses may point; empty: nowhere
 };
 
 /// Whether the picture has to be fetched before it can be read.

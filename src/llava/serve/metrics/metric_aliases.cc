@@ -44,6 +44,7 @@ constexpr std::array kVllm{
 constexpr std::array kSglang{
     Alias{"llava_requests_running", "sglang:num_running_reqs"},
     Alias{"llava_requests_waiting", "sglang:num_queue_reqs"},
+    Alias{"llava_requests_grammar_waiting", "sglang:num_grammar_queue_reqs"},
     Alias{"llava_kv_usage_ratio", "sglang:token_usage"},
     Alias{"llava_kv_tokens_used", "sglang:num_used_tokens"},
     Alias{"llava_kv_tokens_total", "sglang:max_total_num_tokens"},

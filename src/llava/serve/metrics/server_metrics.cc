@@ -102,6 +102,8 @@ struct ServerMetrics::Families {
       all.gauge("llava_queued_tokens", "Tokens of the prompts that wait");
   prometheus::Gauge& preprocessing =
       all.gauge("llava_requests_preprocessing", "Requests whose pictures and text are prepared");
+  prometheus::Gauge& grammar_waiting =
+      all.gauge("llava_requests_grammar_waiting", "Requests whose grammar is compiled");
   prometheus::Gauge& kv_usage = all.gauge(
       "llava_kv_usage_ratio", "Share of the KV cache that running requests and pins hold");
   prometheus::Gauge& kv_used = all.gauge("llava_kv_tokens_used", "The same in tokens");
@@ -194,6 +196,7 @@ std::string ServerMetrics::scrape(const ServerMoment& moment) {
   f.waiting.Set(engine.num_waiting);
   f.queued_tokens.Set(static_cast<double>(engine.queued_tokens));
   f.preprocessing.Set(moment.num_preparing);
+  f.grammar_waiting.Set(moment.num_compiling);
   f.kv_used.Set(static_cast<double>(engine.pages_used) * engine.page_size);
   f.kv_cached.Set(static_cast<double>(engine.pages_cached) * engine.page_size);
   f.kv_total.Set(static_cast<double>(engine.pages_total) * engine.page_size);

@@ -34,6 +34,7 @@ struct ServerMoment {
   engine::EngineStats engine;
   HttpServerStats http;
   int32_t num_preparing = 0;
+  int32_t num_compiling = 0;  ///< of these, whose grammar is compiled
   bool is_draining = false;
 };
 

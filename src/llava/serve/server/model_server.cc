@@ -180,6 +180,7 @@ std::string ModelServer::scrape() const {
   return service_->metrics().scrape({.engine = service_->engine().stats(),
                                      .http = server_->stats(),
                                      .num_preparing = service_->num_preparing(),
+                                     .num_compiling = service_->num_compiling(),
                                      .is_draining = state_.load() == ServerState::kDraining});
 }
 

@@ -10,14 +10,12 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
-#include <span>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "llava/core/error.h"
 #include "llava/core/file.h"
-#include "llava/core/hash.h"
 #include "llava/core/log.h"
 #include "llava/image/decode.h"
 #include "llava/serve/legacy/wire_json.h"
@@ -55,14 +53,6 @@ void make_folder(const fs::path& folder) {
     fail(ErrorCode::kNotFound, "cannot make the folder '{}' for the conversation log: {}",
          folder.string(), error ? error.message() : "something else has its name");
   }
-}
-
-std::string name_of(const image::RgbImage& picture) {
-  Sha256Stream digest;
-  const std::string head = fmt::format("{}x{} RGB\n", picture.size.width, picture.size.height);
-  digest.update(std::as_bytes(std::span(head)));
-  digest.update(std::as_bytes(std::span(picture.pixels)));
-  return to_hex(digest.finish());
 }
 
 }  // namespace
@@ -122,7 +112,7 @@ void ConversationLog::append(const OrderedJson& entry, Time now) {
 
 std::string ConversationLog::save_picture(const image::RgbImage& picture, Time now) {
   const fs::path folder = folder_ / "serve_images" / begin_day(now);
-  std::string name = name_of(picture);
+  std::string name = picture_name(picture);
   const fs::path path = folder / (name + ".png");
   picture_turn_.with([&](int&) {
     make_folder(folder);

@@ -12,14 +12,13 @@
 #include "llava/core/guarded.h"
 #include "llava/core/json.h"
 #include "llava/image/rgb_image.h"
+#include "llava/serve/web/conversation_sink.h"
 
 namespace llava::serve {
 
 /// Threads: safe. Processes may share a folder.
-class ConversationLog {
+class ConversationLog final : public ConversationSink {
  public:
-  using Time = std::chrono::system_clock::time_point;
-
   /// Makes the folder, for its owner only, where it is not there. What is older than
   /// `retention_days` is removed, now and when a day begins; 0: nothing is.
   ///
@@ -29,14 +28,14 @@ class ConversationLog {
   /// Appends a line to `YYYY-MM-DD-conv.json` in one write.
   ///
   /// Throws: Error(kResourceExhausted) when the disk refuses.
-  void append(const OrderedJson& entry, Time now);
+  void append(const OrderedJson& entry, Time now) override;
 
   /// Keeps a picture as `serve_images/YYYY-MM-DD/NAME.png` and returns the name, a hash of size,
   /// mode and pixels. One that is there is left alone. Pixels are all that is kept: what a camera
   /// writes beside them is not.
   ///
   /// Throws: Error when the disk refuses.
-  std::string save_picture(const image::RgbImage& picture, Time now);
+  std::string save_picture(const image::RgbImage& picture, Time now) override;
 
  private:
   std::string begin_day(Time now);

@@ -16,6 +16,8 @@ struct WebOptions {
   std::string terms_file;
   std::string license_file;
   std::string log_dir;
+  std::string log_sink = "file";
+  std::string log_sink_url;
   bool no_conv_log = false;
   bool anonymize_ip = false;
   int32_t retention_days = 0;
@@ -33,7 +35,15 @@ struct WebOptions {
     v.field("log-dir", log_dir,
             "folder for the page's conversations and votes, and for the log, a file a day (UTC); "
             "default: nothing is kept");
-    v.field("no-conv-log", no_conv_log, "keep no conversations and votes, whatever --log-dir says");
+    v.field(
+        "log-sink", log_sink,
+        "where the page's conversations and votes go: file (into --log-dir), stdout, a line "
+        "each, or http, a JSON document each to --log-sink-url; pictures are kept by file alone",
+        one_of({"file", "stdout", "http"}));
+    v.field("log-sink-url", log_sink_url,
+            "address that gets the page's conversations and votes by POST");
+    v.field("no-conv-log", no_conv_log,
+            "keep no conversations and votes, whatever the flags above say");
     v.field("anonymize-ip", anonymize_ip, "keep the network part of users' addresses only");
     v.field("retention-days", retention_days,
             "days that conversations and their pictures are kept; 0: always", in_range(0, 36500));

@@ -12,6 +12,7 @@
 #include "llava/core/file.h"
 #include "llava/serve/protocol/api_error.h"
 #include "llava/serve/protocol/field_reader.h"
+#include "llava/serve/web/conversation_log.h"
 #include "llava/serve/web/conversation_record.h"
 #include "llava/serve/web/web_assets.h"
 #include "llava/text/utf8.h"
@@ -83,13 +84,11 @@ WebPage::WebPage(const WebOptions& options)
               {"model_list_mode", options.model_list_mode},
               {"terms", text_or_null(options.terms_file)},
               {"license", text_or_null(options.license_file)}},
-      anonymizes_addresses_(options.anonymize_ip) {
-  if (!options.log_dir.empty() && !options.no_conv_log) {
-    log_.emplace(options.log_dir, options.retention_days, std::chrono::system_clock::now());
-  }
+      anonymizes_addresses_(options.anonymize_ip),
+      log_(open_conversation_sink(options, std::chrono::system_clock::now())) {
   config_["max_text_length"] = options.max_text_length;
   config_["max_picture_text_length"] = options.max_picture_text_length;
-  config_["keeps_log"] = log_.has_value();
+  config_["keeps_log"] = log_ != nullptr;
   // Beside the model, as this page always is, the route is there.
   config_["has_attention"] = true;
 }

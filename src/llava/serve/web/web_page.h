@@ -5,14 +5,13 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "llava/core/json.h"
 #include "llava/serve/media/image_input.h"
 #include "llava/serve/protocol/chat_request.h"
 #include "llava/serve/routing/router.h"
-#include "llava/serve/web/conversation_log.h"
+#include "llava/serve/web/conversation_sink.h"
 #include "llava/serve/web/web_options.h"
 
 namespace llava::serve {
@@ -48,7 +47,7 @@ class WebPage {
   PageHost host_;
   OrderedJson config_;
   bool anonymizes_addresses_;
-  std::optional<ConversationLog> log_;
+  std::unique_ptr<ConversationSink> log_;  ///< null: nothing is kept
 };
 
 }  // namespace llava::serve
