@@ -24,7 +24,7 @@ EXAMPLE = BUNDLED / "examples/red_triangle.png"
 EXAMPLE_QUESTION, EXAMPLE_ANSWER = "What shape is in the image?", "triangle"
 # Between which steps of its answers the case cost looks at the server: contexts of 64 to 72 in the mean, as of batch:16.
 FIRST_STEP, LAST_STEP = 10, 50
-CASES = ("streams-1", "streams-4", "streams-16", "questions", "overload", "idle", "soak", "cost")
+CASES = ("streams-1", "streams-4", "streams-16", "questions", "overload", "idle", "soak", "cost", "replicas")
 
 
 @dataclass
@@ -130,9 +130,9 @@ class Bench:
 
     # Servers.
 
-    def start(self, model, *flags, name="llava"):
+    def start(self, model, *flags, name="llava", threads=None):
         server = Server(name, [str(self.arguments.llava), "serve", "--model-path", str(model), "--no-web", "--port", "{port}",
-                               "--threads", str(self.arguments.threads), "--drain-delay", "0", *flags],
+                               "--threads", str(threads or self.arguments.threads), "--drain-delay", "0", *flags],
                         self.folder / "logs" / f"{name}.log")
         self.commands.setdefault(" ".join(["llava", *flags]), server.command)
         return server
@@ -419,6 +419,34 @@ class Bench:
         details = [f"Cost: a step of 16 sequences takes {statistics.median(bare):.2f} ms by `llava bench` (context 64 to 72) and {statistics.median(step for _, step in pairs):.2f} ms in the server (steps "
                    f"{FIRST_STEP} to {LAST_STEP} of 16 answers, context about 45 to 90, by `/metrics` and the clock), while `llava bench serve` reads the answers on the same processors and takes {generator_ms:.2f} ms of them for each step."]
         return [Figure("cost", work, f"**{cost:+.1f} %** ({min(costs):+.1f} to {max(costs):+.1f})", goal, cost <= 3, remark_of(state), details)]
+
+    # Replicas.
+
+    def replicas(self):
+        """One replica with all threads beside one for each thread; samples in alternation, each with pictures that neither has seen."""
+        streams, count = 16, int(self.arguments.threads)
+        requests, tokens = self.sizes.stream_requests[streams], self.sizes.stream_tokens
+        state = self.guard.new_state()
+        with self.start(self.model(), "--max-draft-tokens", "0") as one, \
+                self.start(self.model(), "--max-draft-tokens", "0", "--dp", str(count), name="llava-dp", threads=1) as many:
+            servers = (one, many)
+            pids = [server.pid for server in servers]
+
+            def take(server, seed):
+                return self.load.run_whole(server.url, requests, tokens, concurrency=streams, image_size=64, seed=seed)
+
+            for server in servers:
+                take(server, 1000)  # not counted: touches all memory
+            reports = {server: [] for server in servers}
+            for pair in range(self.sizes.pairs):
+                for server in servers[:: 1 if pair % 2 == 0 else -1]:
+                    reports[server].append(self.guard.sample(lambda: take(server, pair + 1), pids, state))
+                self.progress(f"replicas {pair + 1}/{self.sizes.pairs}")
+        rates = [b["tokens_per_second"] / a["tokens_per_second"] for a, b in zip(reports[one], reports[many])]
+        measured = f"{median_of(reports[many], 'tokens_per_second'):.1f} tok/s, one {median_of(reports[one], 'tokens_per_second'):.1f}: " \
+                   f"**{statistics.median(rates):.2f}** ({min(rates):.2f} to {max(rates):.2f})"
+        return [Figure("replicas", f"{count} replicas of one thread beside one of {count} threads, {streams} streams with pictures: throughput", measured, "(none)", None,
+                       remark_of(state))]
 
     def measure(self, case):
         if case.startswith("streams-"):

@@ -263,7 +263,7 @@ class TensorParallel(unittest.TestCase):
 
     def test_refuses_what_cannot_be_shared(self):
         for flags, status, words in ((("--tp", "2"), 2, "3 attention heads cannot be shared evenly by 2 ranks"),
-                                     (("--tp", "3", "--load-4bit"), 3, "are no share of packed"),
+                                     (("--tp", "3", "--load-4bit"), 3, "are no share of q4 weights"),
                                      (("--tp", "3", "--device", "cuda"), 3, "on the processor"),
                                      (("--tp", "3", "--nnodes", "2"), 2, "cannot be spread evenly over --nnodes 2"),
                                      (("--tp", "3", "--nnodes", "6"), 2, "cannot be spread evenly over --nnodes 6"),
