@@ -53,6 +53,37 @@ std::vector<Field> fields_of(auto& config) {
   return list.fields();
 }
 
+// A server decides about its model.
+void require_nothing_of_a_model(ChatOptions& options) {
+  static constexpr std::array kOfTheClient{"image-file",
+                                           "prompt",
+                                           "server",
+                                           "api-key",
+                                           "model-path",
+                                           "temperature",
+                                           "top-p",
+                                           "top-k",
+                                           "min-p",
+                                           "stop",
+                                           "seed",
+                                           "max-new-tokens",
+                                           "grammar",
+                                           "presence-penalty",
+                                           "json-schema",
+                                           "repetition-penalty",
+                                           "frequency-penalty"};
+  ChatOptions defaults;
+  for (const std::string& name : changed_fields(fields_of(options), fields_of(defaults))) {
+    if (std::ranges::find(kOfTheClient, name) == kOfTheClient.end()) {
+      fail(
+          ErrorCode::kInvalidArgument,
+          "--{} is about a model in this program, and --server '{}' has its own: leave one of them "
+          "out",
+          name, options.server);
+    }
+  }
+}
+
 class Chat {
  public:
   explicit Chat(ChatOptions& options) : options_(options), pictures_(options.image_file) {
@@ -144,10 +175,11 @@ class Chat {
       begin = settings.find_first_not_of(' ', end);
       if (begin == std::string::npos) break;
     }
-    engine::AnswerOptions changed = options_.answer;
-    parse_into({.name = "chat, /params", .summary = {}, .details = {}, .examples = {}}, changed,
-               flags);
-    options_.answer = std::move(changed);
+    ChatOptions changed = options_;
+    parse_into({.name = "chat, /params", .summary = {}, .details = {}, .examples = {}},
+               changed.answer, flags);
+    if (!changed.server.empty()) require_nothing_of_a_model(changed);
+    options_.answer = std::move(changed.answer);
   }
 
   // A record of the published JSON schema, as `llava train` reads it.
@@ -172,7 +204,13 @@ class Chat {
       if (!std::exchange(has_begun, true)) fmt::print("{}: ", partner_->assistant_role());
       show(text);
     };
-    const std::string stored = partner_->answer(question, show_line, stop.get_token());
+    std::string stored;
+    try {
+      stored = partner_->answer(question, show_line, stop.get_token());
+    } catch (...) {
+      if (has_begun) fmt::print("\n");
+      throw;
+    }
     fmt::print("\n");
     std::string shown = question;
     if (turns_.empty() && question.find("<image>") == std::string::npos) {
@@ -193,37 +231,6 @@ class Chat {
   std::vector<std::string> pictures_;
   OrderedJson turns_ = OrderedJson::array();  ///< of the conversation, for /save
 };
-
-// A server decides about its model.
-void require_nothing_of_a_model(ChatOptions& options) {
-  static constexpr std::array kOfTheClient{"image-file",
-                                           "prompt",
-                                           "server",
-                                           "api-key",
-                                           "model-path",
-                                           "temperature",
-                                           "top-p",
-                                           "top-k",
-                                           "min-p",
-                                           "stop",
-                                           "seed",
-                                           "max-new-tokens",
-                                           "grammar",
-                                           "presence-penalty",
-                                           "json-schema",
-                                           "repetition-penalty",
-                                           "frequency-penalty"};
-  ChatOptions defaults;
-  for (const std::string& name : changed_fields(fields_of(options), fields_of(defaults))) {
-    if (std::ranges::find(kOfTheClient, name) == kOfTheClient.end()) {
-      fail(
-          ErrorCode::kInvalidArgument,
-          "--{} is about a model in this program, and --server '{}' has its own: leave one of them "
-          "out",
-          name, options.server);
-    }
-  }
-}
 
 }  // namespace
 

@@ -166,19 +166,24 @@ class Bench:
         with self.start(self.quantized("llava"), "--max-draft-tokens", "0") as ours, self.start_peer(count) as theirs:
             servers = (ours, theirs)
             self.check_same_answer(servers)
-            pids = [server.pid for server in servers]
 
             def take(server, seed):
                 return self.load.run_whole(server.url, requests, tokens, concurrency=count, image_size=224, seed=seed)
 
-            for server in servers:
-                take(server, 1000)  # not counted: touches all memory
-            reports = {server: [] for server in servers}
-            for pair in range(self.sizes.pairs):
-                for server in servers[:: 1 if pair % 2 == 0 else -1]:
-                    reports[server].append(self.guard.sample(lambda: take(server, pair + 1), pids, state))
-                self.progress(f"streams-{count} {pair + 1}/{self.sizes.pairs}")
+            reports = self.alternate(f"streams-{count}", servers, take, state)
         return self.stream_figures(count, reports[ours], reports[theirs], state)
+
+    def alternate(self, case, servers, take, state):
+        """Samples of both in turn, each pair with a seed of its own: server -> reports."""
+        pids = [server.pid for server in servers]
+        for server in servers:
+            take(server, 1000)  # not counted: touches all memory
+        reports = {server: [] for server in servers}
+        for pair in range(self.sizes.pairs):
+            for server in servers[:: 1 if pair % 2 == 0 else -1]:
+                reports[server].append(self.guard.sample(lambda: take(server, pair + 1), pids, state))
+            self.progress(f"{case} {pair + 1}/{self.sizes.pairs}")
+        return reports
 
     def stream_figures(self, count, ours, theirs, state):
         rates = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(ours, theirs)]
@@ -429,19 +434,11 @@ class Bench:
         state = self.guard.new_state()
         with self.start(self.model(), "--max-draft-tokens", "0") as one, \
                 self.start(self.model(), "--max-draft-tokens", "0", "--dp", str(count), name="llava-dp", threads=1) as many:
-            servers = (one, many)
-            pids = [server.pid for server in servers]
 
             def take(server, seed):
                 return self.load.run_whole(server.url, requests, tokens, concurrency=streams, image_size=64, seed=seed)
 
-            for server in servers:
-                take(server, 1000)  # not counted: touches all memory
-            reports = {server: [] for server in servers}
-            for pair in range(self.sizes.pairs):
-                for server in servers[:: 1 if pair % 2 == 0 else -1]:
-                    reports[server].append(self.guard.sample(lambda: take(server, pair + 1), pids, state))
-                self.progress(f"replicas {pair + 1}/{self.sizes.pairs}")
+            reports = self.alternate("replicas", (one, many), take, state)
         rates = [b["tokens_per_second"] / a["tokens_per_second"] for a, b in zip(reports[one], reports[many])]
         measured = f"{median_of(reports[many], 'tokens_per_second'):.1f} tok/s, one {median_of(reports[one], 'tokens_per_second'):.1f}: " \
                    f"**{statistics.median(rates):.2f}** ({min(rates):.2f} to {max(rates):.2f})"

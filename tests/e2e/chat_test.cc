@@ -313,6 +313,9 @@ TEST_F(ChatWithAServer, SaysWhatTheServerSays) {
       flags(server_.address()) + Strings{"--model-path", "another", "--prompt", "What is this?"});
   EXPECT_EQ(unknown.status, 2) << unknown.err;
   EXPECT_THAT(unknown.err, HasSubstr("status 404"));
+  const ProcessResult beams = run_llava(flags(server_.address()), "/params num_beams=4\n");
+  EXPECT_EQ(beams.status, 0);
+  EXPECT_THAT(beams.err, HasSubstr("--num-beams is about a model in this program"));
   const ProcessResult nobody =
       run_llava(flags("http://127.0.0.1:1") + Strings{"--prompt", "What is this?"});
   EXPECT_NE(nobody.status, 0);
